@@ -282,6 +282,12 @@ mod tests {
                 workers: 1,
                 generation: 1,
                 draining: false,
+                memory: portway_control::status::MemoryStatus {
+                    used: 0,
+                    budget: 0,
+                    resident: None,
+                    level: "free",
+                },
                 files: vec!["web.toml".to_owned()],
                 last_reload: None,
                 rolled_back_to: None,

@@ -399,7 +399,7 @@ impl Running {
             leaving: before.plane.metrics.leaving().clone(),
             ..Past::default()
         };
-        let names = parts::names(&next.snapshot);
+        let names = parts::names(&next.snapshot, &before.plane.sources);
         let metrics = before.plane.metrics.renewed(names, &past);
         let snapshot = Arc::new(next.snapshot);
         let plane = before.plane.next(snapshot, next.groups, Arc::new(metrics));

@@ -23,12 +23,19 @@ pub(crate) fn look_after(circuits: &Circuits, tasks: &mut JoinSet<()>) {
     }
 }
 
-async fn watch(circuit: Weak<Circuit>, period: Duration) {
+/// Between two steps of the share that passes while a circuit breaker recovers.
+const RISE: Duration = Duration::from_millis(100);
+
+/// So long there is between two looks at least: what is due now is due a little later.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+async fn watch(weak: Weak<Circuit>, period: Duration) {
     loop {
-        let Some(circuit) = circuit.upgrade() else {
+        let now = Instant::now();
+        let Some(circuit) = weak.upgrade() else {
             return;
         };
-        if let Some(state) = circuit.look(Instant::now()) {
+        if let Some(state) = circuit.look(now) {
             emit(&Event::CircuitBreakerChanged {
                 circuit_breaker: circuit.settings.name.as_str(),
                 state: state.word(),
@@ -36,8 +43,30 @@ async fn watch(circuit: Weak<Circuit>, period: Duration) {
                 opens_when: &circuit.settings.opens_when,
             });
         }
+        let state = circuit.state();
         drop(circuit);
-        tokio::time::sleep(period).await;
+        let next = now + period;
+        match state {
+            State::Closed => tokio::time::sleep(period).await,
+            // It recovers when its time is over, however long the period is.
+            State::Open { until } => {
+                let pause = until.saturating_duration_since(now).min(period);
+                tokio::time::sleep(pause.max(SHORTEST)).await;
+            }
+            State::Recovering { .. } => rises(&weak, next).await,
+        }
+    }
+}
+
+/// Lets the share that passes rise until the next look.
+async fn rises(circuit: &Weak<Circuit>, until: Instant) {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        tokio::time::sleep(left.min(RISE)).await;
+        match circuit.upgrade() {
+            Some(circuit) if left > RISE => circuit.rise(Instant::now()),
+            _ => return,
+        }
     }
 }
 

@@ -783,6 +783,7 @@ impl Leaving {
             listeners: listeners
                 .map(|it| it.listener.known_as.to_string())
                 .collect(),
+            rules: Vec::new(),
             groups: groups.collect(),
             refusals: Vec::new(),
         }

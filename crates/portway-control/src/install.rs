@@ -323,7 +323,10 @@ impl Prepared {
             let message = format!("cannot start the workers: {error}");
             Diagnostic::error(Code::Install, Span::NONE, message)
         };
-        let metrics = Arc::new(Registry::new(workers, parts::names(&self.snapshot)));
+        let metrics = Arc::new(Registry::new(
+            workers,
+            parts::names(&self.snapshot, &self.sources),
+        ));
         let mut logs = LogWriters::default();
         let sinks = self.logs.start(&metrics, &mut logs).map_err(failed)?;
         let mut received = self.before.take().and_then(Received::ask);

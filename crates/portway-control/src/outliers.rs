@@ -15,7 +15,7 @@ use portway_dataplane::queue::GroupState;
 use portway_model::passive::PassiveHealth;
 use portway_model::snapshot::TargetGroup;
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::{TargetFigures, TargetHealth};
+use portway_telemetry::metrics::{CheckFigures, TargetFigures, TargetHealth};
 use tokio::task::JoinSet;
 
 use crate::live_state::EjectionPart;
@@ -286,6 +286,14 @@ pub(crate) fn figures(target: &WatchedTarget) -> TargetFigures {
             *to = of;
         }
     }
+    figures.checks = target.is_checked().then(|| {
+        let health = target.health();
+        CheckFigures {
+            passed: health.passed,
+            failed: health.failed,
+            took: health.last_check.map(|it| it.took),
+        }
+    });
     figures
 }
 

@@ -17,7 +17,7 @@ use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::SocketId;
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
-use portway_model::span::Sources;
+use portway_model::span::{Origin, Sources};
 use portway_telemetry::metrics::{GroupNames, Names, Registry};
 use portway_telemetry::zone::Zone;
 use tokio::task::JoinSet;
@@ -391,7 +391,21 @@ pub(crate) fn tables(before: Option<&Plane>, snapshot: &Snapshot) -> Vec<Arc<Tab
     snapshot.stick_tables.iter().map(table).collect()
 }
 
-pub(crate) fn names(snapshot: &Snapshot) -> Names {
+/// Rules of a listener that have a counter each: more would be more series than anybody looks at.
+const RULES_SHOWN: usize = 100;
+
+pub(crate) fn names(snapshot: &Snapshot, sources: &Sources) -> Names {
+    let of_rules = |listener: &Arc<Listener>| {
+        let rules = listener.rules.request.iter().take(RULES_SHOWN);
+        let called = rules.enumerate().map(|(at, rule)| {
+            let Origin(span) = rule.origin;
+            match (sources.get(span.file), sources.position(span)) {
+                (Some(file), Some(place)) => format!("{}:{}", file.name, place.line),
+                _ => format!("rule {}", at + 1),
+            }
+        });
+        called.collect()
+    };
     let of_group = |group: &Arc<TargetGroup>| GroupNames {
         name: group.name.to_string(),
         targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
@@ -402,6 +416,7 @@ pub(crate) fn names(snapshot: &Snapshot) -> Names {
             .iter()
             .map(|it| it.known_as.to_string())
             .collect(),
+        rules: snapshot.listeners.iter().map(of_rules).collect(),
         groups: snapshot.groups.iter().map(of_group).collect(),
         refusals: portway_dataplane::refusal_codes(),
     }

@@ -368,7 +368,7 @@ impl Running {
         let past = past(&before, &snapshot, &keys, &targets, [&leaving, &gone]);
         let opened = self.bind(snapshot, changing).await;
         let opened = opened.and_then(|(snapshot, bound)| {
-            let opened = self.open(&before, (&snapshot, &past), logs, bound)?;
+            let opened = self.open(&before, (&snapshot, sources, &past), logs, bound)?;
             Ok((snapshot, opened))
         });
         let (snapshot, opened) = opened.map_err(|of_opening| {
@@ -461,14 +461,17 @@ impl Running {
     fn open(
         &self,
         before: &Installed,
-        (snapshot, past): (&Snapshot, &Past),
+        (snapshot, sources, past): (&Snapshot, &Sources, &Past),
         logs: OpenLogs,
         mut bound: Bound,
     ) -> Result<Opened, Diagnostics> {
         let mut threads = self.threads();
         let threads = threads.as_mut().ok_or_else(stopping)?;
         let notes = std::mem::take(&mut bound.notes);
-        let metrics = before.plane.metrics.renewed(parts::names(snapshot), past);
+        let metrics = before
+            .plane
+            .metrics
+            .renewed(parts::names(snapshot, sources), past);
         let metrics = Arc::new(metrics);
         let sinks = logs.start(&metrics, &mut threads.logs).map_err(|error| {
             let message = format!("cannot start a thread for a log: {error}");

@@ -13,12 +13,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::drain::{Step, Terms};
 use portway_dataplane::live::ProcessState;
+use portway_dataplane::plane::Plane;
 use portway_dataplane::service::ServiceCall;
 use portway_dataplane::worker::{Publisher, Workers};
 use portway_model::log::LogLevel;
 use portway_model::snapshot::Snapshot;
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::{Limit, ListenerMetrics, ProcessFigures, TargetHealth};
+use portway_telemetry::metrics::{
+    Limit, ListenerMetrics, ProcessFigures, TableFigures, TargetHealth,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -124,6 +127,20 @@ pub(crate) async fn let_logs_go(threads: Arc<Mutex<Option<Threads>>>) {
             threads.logs.let_go();
         }
     }
+}
+
+/// What metrics say of stick tables.
+fn tables(plane: &Plane) -> Vec<TableFigures<'_>> {
+    let now = portway_dataplane::stick_time();
+    let tables = plane.snapshot.stick_tables.iter().zip(&plane.tables);
+    let figures = tables.map(|(configured, table)| TableFigures {
+        name: configured.name.as_str(),
+        entries: table.used(now) as u64,
+        size: table.size() as u64,
+        evicted: table.evicted(),
+        refused: table.refused(),
+    });
+    figures.collect()
 }
 
 pub(crate) struct Threads {
@@ -246,6 +263,8 @@ impl Running {
         let mut text = String::new();
         let installed = self.statistics.installed();
         let circuits = circuits::figures(&installed.plane.circuits);
+        let tables = tables(&installed.plane);
+        let logs = self.threads().as_ref().map(|it| it.logs.figures());
         let process = ProcessFigures {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
@@ -254,6 +273,8 @@ impl Running {
             circuits: &circuits,
             names: installed.names.figures(),
             memory: memory::figures(&self.process),
+            tables: &tables,
+            logs: logs.as_deref().unwrap_or_default(),
         };
         let targets = |group: usize, target: usize| {
             let targets = installed.targets.get(group);

@@ -281,7 +281,10 @@ impl World {
         };
         let ready = Ready {
             sinks: (vec![None; snapshot.listeners.len()], tellers),
-            metrics: Arc::new(Registry::new(1, parts::names(&snapshot))),
+            metrics: Arc::new(Registry::new(
+                1,
+                parts::names(&snapshot, &Sources::default()),
+            )),
             snapshot,
             sources: Arc::new(Sources::default()),
             loaded,
@@ -316,7 +319,7 @@ impl World {
             &mut self.listeners,
         );
         let gone = Leaving::of(before, &keys, &targets.gone);
-        let names = parts::names(&snapshot);
+        let names = parts::names(&snapshot, &Sources::default());
         let ready = Ready {
             sinks: (vec![None; snapshot.listeners.len()], tellers(&snapshot)),
             metrics: Arc::new(before.plane.metrics.renewed(names, &Past::default())),

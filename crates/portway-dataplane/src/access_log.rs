@@ -5,6 +5,7 @@
 //! before a record in a message of syslog is the writer's work, so that workers do it neither once nor several times.
 
 use portway_model::log::LogLevel;
+use portway_telemetry::metrics::SharedCounter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::SystemTime;
@@ -27,6 +28,16 @@ pub struct LogSender {
     packets: SyncSender<Packet>,
     /// As many as there are of these.
     holders: Arc<()>,
+    counts: Arc<Counts>,
+}
+
+/// What became of records for one writer.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Its destination took them.
+    pub written: SharedCounter,
+    /// It was behind, or could not write them.
+    pub dropped: SharedCounter,
 }
 
 /// The writer's end; a thread of control drains it until it ends.
@@ -74,13 +85,28 @@ pub fn channel() -> (LogSender, LogStream) {
     let sender = LogSender {
         packets: sender,
         holders: Arc::default(),
+        counts: Arc::default(),
     };
     (sender, LogStream { packets: receiver })
 }
 
 impl LogSender {
-    /// Hands a batch over; gives back how many records had to be dropped because the writer is behind or gone.
+    /// Hands a batch over; gives back how many records had to be dropped because the writer is behind or gone, and counts them.
     pub fn send(&self, batch: Arc<Batch>, form: usize) -> u32 {
+        let dropped = self.offer(batch, form);
+        if dropped > 0 {
+            self.counts.dropped.add(dropped.into());
+        }
+        dropped
+    }
+
+    /// What became of what was sent.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// As [`Self::send`], for what is no record: nothing is counted.
+    pub fn offer(&self, batch: Arc<Batch>, form: usize) -> u32 {
         match self.packets.try_send(Packet { batch, form }) {
             Ok(()) => 0,
             Err(TrySendError::Full(packet) | TrySendError::Disconnected(packet)) => {

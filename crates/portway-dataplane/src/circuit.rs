@@ -109,6 +109,13 @@ impl Circuit {
         })
     }
 
+    /// While it recovers, the share that passes rises with time, whatever was counted.
+    pub fn rise(&self, now: Instant) {
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = breaker.share(now, &self.settings);
+        self.share.store(share, Ordering::Relaxed);
+    }
+
     /// Its state.
     pub fn state(&self) -> State {
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);

@@ -307,14 +307,13 @@ struct To {
     sticks: Sticks,
 }
 
-/// A target of TCP answers when it is connected to.
-fn note_connect_time(connection: &Connection, passed: &Passed, took: Duration) {
-    if let (Some(group), Some(target)) = (passed.group, passed.target)
-        && let Some((_, parts, _)) = connection.generation.group(group)
+/// A target of TCP answers when it is connected to: it took so long since the attempt began.
+fn note_connect_time(connection: &Connection, (group, target): (GroupId, usize), began: Instant) {
+    if let Some((_, parts, _)) = connection.generation.group(group)
         && let Some(state) = parts.targets.get(target)
         && state.answer_time.is_kept()
     {
-        state.answer_time.took(took);
+        state.answer_time.took(began.elapsed());
     }
 }
 
@@ -332,7 +331,6 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
         Ok((mut upstream, fate)) => {
             let took = passing.passed.started.elapsed();
             passing.passed.connected = Some(took);
-            note_connect_time(connection, &passing.passed, took);
             passing.passed.upstream_tls = upstream.link.stream.agreed();
             passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
             record::log_connection_early(connection, &mut passing.passed);
@@ -407,8 +405,10 @@ async fn upstream<'c>(
         };
         let fate = connection.generation.fate(group, target, &connection.timer);
         let fate = fate.ok_or_else(Fault::internal)?;
+        let began = Instant::now();
         let error = match connect::connect(connection, wanted, reserved.slot).await {
             Ok(upstream) => {
+                note_connect_time(connection, (group, target), began);
                 sticks.remember(&connection.generation, group, target);
                 return Ok((upstream, fate));
             }

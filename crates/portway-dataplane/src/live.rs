@@ -178,6 +178,9 @@ impl TargetState {
         EPOCH.fetch_add(1, Ordering::Release);
         if self.health().is_usable() {
             self.has_room();
+        } else if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+            // Where it was the last that could serve, those that are ejected are wanted back at once.
+            group.outlier.notify_one();
         }
     }
 

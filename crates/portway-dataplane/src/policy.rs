@@ -85,6 +85,19 @@ pub(crate) enum Decision {
     Undecided,
 }
 
+impl Decision {
+    /// True where the same rules are asked again later.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(
+            self,
+            Decision::WaitForBody(..)
+                | Decision::WaitForPassword
+                | Decision::WaitForKeys(_)
+                | Decision::Authorize(..)
+        )
+    }
+}
+
 /// How a rule closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -103,6 +116,13 @@ pub(crate) struct Position {
     action: usize,
     /// Only rules that forward are left.
     accepted: bool,
+}
+
+impl Position {
+    /// The place of the rule that was asked last, from 1; 0: none was.
+    pub(crate) fn asked(&self) -> usize {
+        self.rule
+    }
 }
 
 /// Runs the rules of one list until one ends the phase.

@@ -159,6 +159,8 @@ pub(crate) struct Progress {
     pub(crate) group: Option<GroupId>,
     pub(crate) list: List,
     position: Position,
+    /// The place of the listener's rule that took the request, from 1; 0: none has, or it is counted.
+    ruled: usize,
 }
 
 /// Which of the two lists of a listener or group that a request runs through.
@@ -175,6 +177,7 @@ impl Progress {
             group: None,
             list: List::First,
             position: Position::default(),
+            ruled: 0,
         };
         if let Some(group) = group {
             progress.chosen(x, group);
@@ -186,6 +189,13 @@ impl Progress {
         match (self.group, self.list) {
             (None, List::First) => LookedAt::FirstBytes,
             _ => LookedAt::Everything,
+        }
+    }
+
+    /// The rule that was asked last took the request.
+    fn note_rule(&mut self) {
+        if self.group.is_none() && matches!(self.list, List::Request) {
+            self.ruled = self.position.asked();
         }
     }
 
@@ -202,9 +212,15 @@ impl Progress {
 
 /// Runs the listener's rules, then those of the group they chose, from where a wait stopped them.
 fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
-    decide_by(x, progress, |x, asked, at| {
+    let decision = decide_by(x, progress, |x, asked, at| {
         policy::resume(x, asked.rules, asked.router, Side::Request, at)
-    })
+    });
+    if let Some(rule) = std::mem::take(&mut progress.ruled).checked_sub(1) {
+        let connection = x.connection;
+        let listener = connection.listener.index();
+        connection.shard().rule(listener, rule).add(1);
+    }
+    decision
 }
 
 /// A list of rules that is run.
@@ -246,7 +262,10 @@ pub(crate) fn decide_by(
             router,
         };
         match run(x, asked, &mut progress.position) {
-            Decision::Forward(group) if progress.group.is_none() => progress.chosen(x, group),
+            Decision::Forward(group) if progress.group.is_none() => {
+                progress.note_rule();
+                progress.chosen(x, group);
+            }
             Decision::Undecided => match (progress.list, progress.group) {
                 (List::First, _) => {
                     progress.list = List::Request;
@@ -255,7 +274,12 @@ pub(crate) fn decide_by(
                 (List::Request, Some(group)) => return Decision::Forward(group),
                 (List::Request, None) => return Decision::Undecided,
             },
-            ended => return ended,
+            ended => {
+                if !ended.waits() {
+                    progress.note_rule();
+                }
+                return ended;
+            }
         }
     }
 }

@@ -61,7 +61,11 @@ fn check(expression: &str) -> BTreeSet<&'static str> {
                     "fault" => FaultCode::ALL.iter().any(|it| it.code() == value),
                     "limit" => Limit::ALL.iter().any(|it| it.name() == value),
                     "code" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value),
-                    "result" => ["ok", "failed", "ended", "cut_off"].contains(&value),
+                    "result" => [
+                        "ok", "failed", "ended", "cut_off", "passed", "written", "dropped",
+                        "evicted", "refused",
+                    ]
+                    .contains(&value),
                     _ => true,
                 };
                 assert!(exists, "{label} is never {value}: {expression}");

@@ -252,7 +252,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
             snapshot.listeners.iter().map(|_| None).collect(),
             Tellers::default(),
         ),
-        metrics: Arc::new(Registry::new(1, parts::names(&snapshot))),
+        metrics: Arc::new(Registry::new(1, parts::names(&snapshot, sources))),
         loaded: Loaded {
             answers: Arc::new(answers),
             files: Default::default(),
@@ -304,7 +304,7 @@ fn explain(installed: &Installed, asked: &Asked, discreet: bool) -> Result<Expla
         tls,
         request,
     };
-    let counters = Registry::new(1, parts::names(snapshot));
+    let counters = Registry::new(1, parts::names(snapshot, &plane.sources));
     let told = plane.explain(&counters, &question);
     let told = told.ok_or("there is no such listener")?;
     let through = told.listeners.clone();

@@ -8,7 +8,7 @@
 mod output;
 mod spans;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use portway_dataplane::access_log::{Batch, LogSender, LogSink, LogStream, Mark, channel};
+use portway_dataplane::access_log::{Batch, Counts, LogSender, LogSink, LogStream, Mark, channel};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::{LogDestination, LogLevel, Syslog, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span, Spanned};
 use portway_model::traces::Traces;
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::Registry;
+use portway_telemetry::metrics::{LogFigures, Registry};
 use portway_telemetry::syslog::{Framer, Message, Speaker};
 use portway_telemetry::zone::Zone;
 
@@ -51,6 +51,8 @@ pub struct OpenLogs {
 #[derive(Debug, Default)]
 pub struct LogWriters {
     threads: Vec<(LogSender, JoinHandle<()>)>,
+    /// What became of the records of each, by the name of its place; collectors of spans are not among them.
+    counts: Vec<(String, Arc<Counts>)>,
     /// Those that nobody sends to any more write what is left.
     ending: Vec<JoinHandle<()>>,
     reopeners: Vec<Reopener>,
@@ -368,6 +370,10 @@ impl LogWriters {
             sender: sender.clone(),
             wanted: wanted.clone(),
         };
+        if !writer.output.takes_spans() {
+            let counts = sender.counts().clone();
+            self.counts.push((writer.output.place.to_string(), counts));
+        }
         let thread = thread::Builder::new().name("portway-log".to_owned());
         let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
         for (key, form) in keys.into_iter().zip(0..) {
@@ -391,8 +397,26 @@ impl LogWriters {
         for (sender, thread) in idle.collect::<Vec<_>>() {
             self.reopeners.retain(|it| !it.sender.is_of(&sender));
             self.known.0.retain(|_, (it, _)| !it.is_of(&sender));
+            let counts = sender.counts();
+            self.counts.retain(|(_, it)| !Arc::ptr_eq(it, counts));
             self.ending.push(thread);
         }
+    }
+
+    /// What became of the records for each place, in the order of their names; one that is left and written to again counts once.
+    pub fn figures(&self) -> Vec<LogFigures> {
+        let mut sums: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        for (place, counts) in &self.counts {
+            let sum = sums.entry(place).or_default();
+            sum[0] += counts.written.value();
+            sum[1] += counts.dropped.value();
+        }
+        let figures = sums.into_iter().map(|(place, sum)| LogFigures {
+            destination: place.to_owned(),
+            written: sum[0],
+            dropped: sum[1],
+        });
+        figures.collect()
     }
 
     /// What is written to.
@@ -410,7 +434,7 @@ impl LogWriters {
     pub fn close(self) {
         let deadline = Instant::now() + FLUSH_DEADLINE;
         for (sender, _) in &self.threads {
-            while sender.send(end(), 0) > 0 && Instant::now() < deadline {
+            while sender.offer(end(), 0) > 0 && Instant::now() < deadline {
                 thread::sleep(FLUSH_LOOK);
             }
         }
@@ -443,6 +467,7 @@ impl Writer {
             mut forms,
             shapes: _,
         } = self;
+        let counts = sender.counts().clone();
         drop(sender);
         let mut failing = false;
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
@@ -470,11 +495,15 @@ impl Writer {
             match output.write(&messages) {
                 Ok(()) => {
                     failing = false;
+                    counts.written.add(messages.ends.len() as u64);
                     if output.takes_spans() {
                         process.spans_sent.add(u64::from(packet.batch.records));
                     }
                 }
                 Err((records, error)) => {
+                    let written = (messages.ends.len() as u64).saturating_sub(records);
+                    counts.written.add(written);
+                    counts.dropped.add(records);
                     let counter = match output.takes_spans() {
                         true => &process.spans_failed,
                         false => &process.access_log_dropped,

@@ -97,7 +97,7 @@ pub(super) struct Output {
 }
 
 enum Writer {
-    Stream(Box<dyn Write + Send>),
+    Stream(Lines),
     Udp(UdpSocket, SocketAddr),
     Unix(UnixDatagram, PathBuf),
     Tcp(Tcp),
@@ -119,7 +119,7 @@ impl Output {
     /// Opens a file by its path again; the old one stays where that fails.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         if let Place::File(path) = &self.place {
-            self.writer = Writer::Stream(Box::new(append_to(path)?));
+            self.writer = Writer::Stream(Lines::to(append_to(path)?));
         }
         Ok(())
     }
@@ -128,10 +128,7 @@ impl Output {
     pub(super) fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
         let count = messages.ends.len() as u64;
         match &mut self.writer {
-            Writer::Stream(stream) => stream
-                .write_all(messages.bytes)
-                .and_then(|()| stream.flush())
-                .map_err(|error| (count, error)),
+            Writer::Stream(lines) => lines.write(messages),
             Writer::Collector(collector) => collector.write(messages.bytes),
             Writer::Tcp(tcp) => tcp.write(messages.bytes).map_err(|error| (count, error)),
             Writer::Udp(socket, to) => {
@@ -141,6 +138,49 @@ impl Output {
                 each_datagram(messages, |message| send_to_path(socket, path, message))
             }
         }
+    }
+}
+
+/// What takes lines. A disk may be full in the middle of one: the next one that has room begins on a line of its own.
+struct Lines {
+    to: Box<dyn Write + Send>,
+    /// The last line was cut off.
+    torn: bool,
+}
+
+impl Lines {
+    fn to(to: impl Write + Send + 'static) -> Self {
+        let to = Box::new(to);
+        Self { to, torn: false }
+    }
+
+    /// The error says how many lines are not there as a whole.
+    fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
+        let mut written = 0;
+        self.write_on(messages.bytes, &mut written)
+            .map_err(|error| {
+                let begun = messages.bytes.get(..written).unwrap_or_default();
+                self.torn |= begun.last().is_some_and(|last| *last != b'\n');
+                let whole = begun.iter().filter(|it| **it == b'\n').count();
+                let lost = messages.ends.len().saturating_sub(whole);
+                (lost as u64, error)
+            })
+    }
+
+    fn write_on(&mut self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+        if self.torn {
+            self.to.write_all(b"\n")?;
+            self.torn = false;
+        }
+        while let Some(rest) = bytes.get(*written..).filter(|it| !it.is_empty()) {
+            match self.to.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => *written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.to.flush()
     }
 }
 
@@ -181,10 +221,10 @@ fn send_to_path(socket: &UnixDatagram, path: &Path, message: &[u8]) -> io::Resul
 impl Writer {
     fn open(place: &Place) -> io::Result<Self> {
         Ok(match place {
-            Place::Stdout => Writer::Stream(Box::new(io::stdout())),
-            Place::Stderr => Writer::Stream(Box::new(io::stderr())),
-            Place::File(path) => Writer::Stream(Box::new(append_to(path)?)),
-            Place::Descriptor(number) => Writer::Stream(Box::new(descriptor(*number)?)),
+            Place::Stdout => Writer::Stream(Lines::to(io::stdout())),
+            Place::Stderr => Writer::Stream(Lines::to(io::stderr())),
+            Place::File(path) => Writer::Stream(Lines::to(append_to(path)?)),
+            Place::Descriptor(number) => Writer::Stream(Lines::to(descriptor(*number)?)),
             Place::Udp(host, port) => {
                 let to = resolve(host, *port)?;
                 let from: SocketAddr = match to {

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{Key, Shard, Table, lock};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Table {
@@ -16,6 +16,8 @@ impl Table {
             target_key: self.target_key,
             store: self.store.clone(),
             used: AtomicUsize::new(self.used.load(Ordering::Relaxed)),
+            evicted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             shards: self.shards.iter().map(|_| Mutex::default()).collect(),
             behind: Some(Arc::clone(self)),
         }

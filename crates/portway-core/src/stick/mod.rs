@@ -14,7 +14,7 @@ use portway_model::expression::{Counter, StoredCounter};
 use portway_model::settings::{KeyType, TargetKey, WhenFull};
 use portway_model::snapshot::StickTable;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ pub struct Table {
     target_key: TargetKey,
     store: Vec<StoredCounter>,
     used: AtomicUsize,
+    /// Entries that had to go because it was full.
+    evicted: AtomicU64,
+    /// Keys that had no room because nothing could go.
+    refused: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
     /// The table that this one stands beside: see [`Table::aside`].
     behind: Option<Arc<Table>>,
@@ -76,6 +80,8 @@ impl Table {
             target_key: table.target_key,
             store: table.store.clone(),
             used: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             behind: None,
         }
@@ -89,6 +95,16 @@ impl Table {
     /// Entries at most.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Entries that had to go because it was full, since it was made.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Keys that had no room because nothing could go, since it was made; each time they came.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What its entries know a target by.
@@ -143,6 +159,7 @@ impl Table {
             self.sweep(shard, now);
         }
         if self.is_full() && !self.make_room(shard, now) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let entry = Arc::new(Entry::new(key.clone(), &self.store));
@@ -337,6 +354,7 @@ impl Table {
             !goes
         });
         self.gone(gone);
+        self.evicted.fetch_add(gone as u64, Ordering::Relaxed);
         gone > 0
     }
 }

@@ -271,6 +271,8 @@ fn rendered(plane: &Plane) -> String {
     let mut text = String::new();
     let figures = ProcessFigures {
         memory: MemoryFigures::default(),
+        tables: &[],
+        logs: &[],
         version: "0",
         started: SystemTime::UNIX_EPOCH,
         generation: 1,
@@ -338,6 +340,7 @@ fn names(snapshot: &Snapshot) -> Names {
                 targets: group.targets.iter().map(|t| t.name.to_string()).collect(),
             })
             .collect(),
+        rules: Vec::new(),
         refusals: portway_dataplane::refusal_codes(),
     }
 }

@@ -25,10 +25,12 @@ pub enum Family {
     NameAge,
     AcceptErrors,
     AccessLogDropped,
+    LogRecords,
     LimitReached,
     ListenerConnections,
     ListenerConnectionsOpen,
     ListenerRequests,
+    ListenerRuleRequests,
     ListenerRequestsInFlight,
     ListenerReceivedBytes,
     ListenerSentBytes,
@@ -56,7 +58,12 @@ pub enum Family {
     CircuitChanges,
     CircuitRefused,
     TargetHealth,
+    TargetChecks,
+    TargetCheckTime,
     TargetEjections,
+    TableEntries,
+    TableSize,
+    TableKeys,
 }
 
 /// The kinds of metrics (Prometheus text format 0.0.4).
@@ -86,7 +93,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 50] = [
+    pub const ALL: [Family; 57] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -105,10 +112,12 @@ impl Family {
         Family::NameAge,
         Family::AcceptErrors,
         Family::AccessLogDropped,
+        Family::LogRecords,
         Family::LimitReached,
         Family::ListenerConnections,
         Family::ListenerConnectionsOpen,
         Family::ListenerRequests,
+        Family::ListenerRuleRequests,
         Family::ListenerRequestsInFlight,
         Family::ListenerReceivedBytes,
         Family::ListenerSentBytes,
@@ -136,7 +145,12 @@ impl Family {
         Family::CircuitChanges,
         Family::CircuitRefused,
         Family::TargetHealth,
+        Family::TargetChecks,
+        Family::TargetCheckTime,
         Family::TargetEjections,
+        Family::TableEntries,
+        Family::TableSize,
+        Family::TableKeys,
     ];
 
     /// Name in the text format.
@@ -165,6 +179,7 @@ impl Family {
         const LISTENER: &[&str] = &["listener"];
         const GROUP: &[&str] = &["target_group"];
         const TARGET: &[&str] = &["target_group", "target"];
+        const TABLE: &[&str] = &["stick_table"];
         match self {
             Family::BuildVersion => ("portway_build_info", Gauge, &["version"], "Always 1; the version is a label."),
             Family::StartTime => ("portway_start_time_seconds", Gauge, &[], "Start of the process, in seconds since 1970-01-01 UTC."),
@@ -184,10 +199,12 @@ impl Family {
             Family::NameAge => ("portway_name_answer_age_seconds", Gauge, &[], "Age of the oldest answer that is in use for a name of a target, in seconds: it grows while servers of names do not answer."),
             Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
             Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),
+            Family::LogRecords => ("portway_log_records_total", Counter, &["destination", "result"], "Records for a destination of logs, written, or dropped because its writer was behind or could not write, in records."),
             Family::LimitReached => ("portway_limit_reached_total", Counter, &["limit"], "Times that a limit was reached, by limit."),
             Family::ListenerConnections => ("portway_listener_connections_total", Counter, LISTENER, "Connections accepted, in connections."),
             Family::ListenerConnectionsOpen => ("portway_listener_connections_open", Gauge, LISTENER, "Connections open now, in connections."),
             Family::ListenerRequests => ("portway_listener_requests_total", Counter, &["listener", "code"], "Requests answered, by class of the status sent, in requests."),
+            Family::ListenerRuleRequests => ("portway_listener_rule_requests_total", Counter, &["listener", "rule"], "Requests by the rule of their listener that answered them or sent them to a target group, in requests; a rule is called by the place of its text. Those of the first hundred rules; the rest is others, and rules that took none are left out."),
             Family::ListenerRequestsInFlight => ("portway_listener_requests_in_flight", Gauge, LISTENER, "Requests being served now, in requests."),
             Family::ListenerReceivedBytes => ("portway_listener_received_bytes_total", Counter, LISTENER, "Received from clients, without TLS, in bytes."),
             Family::ListenerSentBytes => ("portway_listener_sent_bytes_total", Counter, LISTENER, "Sent to clients, without TLS, in bytes."),
@@ -215,7 +232,12 @@ impl Family {
             Family::CircuitChanges => ("portway_circuit_breaker_changes_total", Counter, &["circuit_breaker", "to"], "Changes of state, by the state that it came to, in changes."),
             Family::CircuitRefused => ("portway_circuit_breaker_refused_requests_total", Counter, &["circuit_breaker"], "Requests that the circuit breaker answered in place of what fails, in requests."),
             Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused, 5 ejected."),
+            Family::TargetChecks => ("portway_target_health_checks_total", Counter, &["target_group", "target", "result"], "Health checks of a target, passed or failed, in checks; of groups that are checked."),
+            Family::TargetCheckTime => ("portway_target_health_check_seconds", Gauge, TARGET, "How long the latest health check of the target took, in seconds; of groups that are checked."),
             Family::TargetEjections => ("portway_target_ejections_total", Counter, &["target_group", "target", "reason"], "Times that passive health left the target out, by what it had seen, in ejections; of groups with passive_health."),
+            Family::TableEntries => ("portway_stick_table_entries", Gauge, TABLE, "Entries in the stick table now, in entries."),
+            Family::TableSize => ("portway_stick_table_size_entries", Gauge, TABLE, "Entries that the stick table may have, in entries."),
+            Family::TableKeys => ("portway_stick_table_full_total", Counter, &["stick_table", "result"], "Entries that were evicted from the full stick table, and new keys that were refused because nothing could go, in entries."),
         }
     }
 }

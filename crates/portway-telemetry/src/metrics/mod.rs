@@ -12,7 +12,9 @@
 
 mod cell;
 mod family;
+mod figures;
 mod render;
+mod rules;
 mod shard;
 mod totals;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
 pub use family::{Drained, Family, Kind, Limit, NameResult};
+pub use figures::{CheckFigures, LogFigures, TableFigures};
 pub use render::{
     CircuitFigures, MemoryFigures, NameFigures, ProcessFigures, TargetFigures, TargetHealth,
 };
@@ -35,6 +38,8 @@ pub use totals::{FailureTotals, GroupTotals, ListenerTotals, TargetTotals, Times
 pub struct Names {
     /// Names of listeners; those of one name count together.
     pub listeners: Vec<String>,
+    /// What the rules for requests of each listener are called, the first hundred of them; there may be fewer lists than listeners.
+    pub rules: Vec<Vec<String>>,
     /// Target groups.
     pub groups: Vec<GroupNames>,
     /// Codes of the reasons for which a request may be refused, by the number that
@@ -152,6 +157,9 @@ impl Registry {
     /// Listeners are known by name, targets by the names of their group and their own.
     pub fn renewed(&self, names: Names, past: &Past) -> Registry {
         let mut all = names.clone();
+        // So that those of listeners that leave stand behind theirs.
+        all.rules.resize(all.listeners.len(), Vec::new());
+        all.rules.extend_from_slice(&past.leaving.rules);
         all.listeners.extend_from_slice(&past.leaving.listeners);
         all.groups.extend_from_slice(&past.leaving.groups);
         let shards = self
@@ -204,6 +212,11 @@ impl Registry {
         for (name, metrics) in listeners.zip(&shard.listeners) {
             kept.listeners.insert(name, metrics);
         }
+        let numbers = (0..names.listeners.len()).map(|at| (names, at));
+        let leaving_numbers = (0..leaving.listeners.len()).map(|at| (leaving, at));
+        for ((of, at), rules) in numbers.chain(leaving_numbers).zip(&shard.rules) {
+            rules.keep(of, at, &mut kept.rules);
+        }
         let groups = names.groups.iter().chain(&leaving.groups);
         for (names, group) in groups.zip(&shard.groups) {
             kept.groups.insert(&names.name, &group.metrics);
@@ -230,6 +243,7 @@ impl Registry {
 struct Kept<'a> {
     worker: Option<&'a Arc<WorkerMetrics>>,
     listeners: HashMap<&'a str, &'a Arc<ListenerMetrics>>,
+    rules: rules::Kept<'a>,
     groups: HashMap<&'a str, &'a Arc<GroupMetrics>>,
     targets: HashMap<(&'a str, &'a str), &'a Arc<TargetMetrics>>,
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
 use super::family::{Drained, Family, Limit, NameResult};
+use super::figures::{CheckFigures, LogFigures, TableFigures};
 use super::shard::{
     GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics, Tokens,
 };
@@ -29,6 +30,10 @@ pub struct ProcessFigures<'a> {
     pub names: NameFigures,
     /// What is known of memory.
     pub memory: MemoryFigures,
+    /// Stick tables in the order of the configuration.
+    pub tables: &'a [TableFigures<'a>],
+    /// Where logs go.
+    pub logs: &'a [LogFigures],
 }
 
 /// Memory of the process.
@@ -114,12 +119,18 @@ pub struct TargetFigures {
     pub health: TargetHealth,
     /// How often it was ejected, by reason; empty where nothing ejects it.
     pub ejections: [(&'static str, u64); 5],
+    /// Its checks; `None`: it is not checked.
+    pub checks: Option<CheckFigures>,
 }
 
 impl From<TargetHealth> for TargetFigures {
     fn from(health: TargetHealth) -> Self {
         let ejections = [("", 0); 5];
-        Self { health, ejections }
+        Self {
+            health,
+            ejections,
+            checks: None,
+        }
     }
 }
 
@@ -221,6 +232,12 @@ impl Registry {
                     workers + i128::from(self.process.access_log_dropped.value()),
                 );
             }
+            Family::LogRecords => {
+                for it in process.logs {
+                    page.sample(&[&it.destination, "written"], it.written.into());
+                    page.sample(&[&it.destination, "dropped"], it.dropped.into());
+                }
+            }
             Family::LimitReached => {
                 for limit in Limit::ALL {
                     let workers = self.sum(|s| s.worker.limit(limit));
@@ -233,6 +250,11 @@ impl Registry {
             Family::ListenerConnections => self.listeners(page, |l| l.connections.value()),
             Family::ListenerConnectionsOpen => self.listeners(page, |l| l.connections_open.value()),
             Family::ListenerRequests => self.listener_classes(page),
+            Family::ListenerRuleRequests => {
+                for (listener, rule, requests) in self.rule_requests() {
+                    page.unless_zero(&[listener, rule], requests.into());
+                }
+            }
             Family::ListenerRequestsInFlight => {
                 self.listeners(page, |l| l.requests_in_flight.value())
             }
@@ -295,6 +317,32 @@ impl Registry {
                     }
                 }
             }
+            Family::TargetChecks => self.checks(targets, |labels, checks| {
+                let [group, target] = labels;
+                page.sample(&[group, target, "passed"], checks.passed.into());
+                page.sample(&[group, target, "failed"], checks.failed.into());
+            }),
+            Family::TargetCheckTime => self.checks(targets, |labels, checks| {
+                if let Some(took) = checks.took {
+                    page.line("", &labels, None, format_args!("{}", took.as_secs_f64()));
+                }
+            }),
+            Family::TableEntries => {
+                for it in process.tables {
+                    page.sample(&[it.name], it.entries.into());
+                }
+            }
+            Family::TableSize => {
+                for it in process.tables {
+                    page.sample(&[it.name], it.size.into());
+                }
+            }
+            Family::TableKeys => {
+                for it in process.tables {
+                    page.sample(&[it.name, "evicted"], it.evicted.into());
+                    page.sample(&[it.name, "refused"], it.refused.into());
+                }
+            }
             Family::TargetEjections => {
                 for (group, names) in self.names.groups.iter().enumerate() {
                     for (target, name) in names.targets.iter().enumerate() {
@@ -303,6 +351,21 @@ impl Registry {
                             page.sample(&[&names.name, name, reason], times.into());
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// Each target that is checked, by the names of its group and its own.
+    fn checks(
+        &self,
+        targets: &dyn Fn(usize, usize) -> TargetFigures,
+        mut each: impl FnMut([&str; 2], CheckFigures),
+    ) {
+        for (group, names) in self.names.groups.iter().enumerate() {
+            for (target, name) in names.targets.iter().enumerate() {
+                if let Some(checks) = targets(group, target).checks {
+                    each([&names.name, name], checks);
                 }
             }
         }

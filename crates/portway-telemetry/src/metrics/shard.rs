@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cell::{Average, Counter, Gauge, Histogram, Level};
 use super::family::Limit;
+use super::rules::RuleCounters;
 use super::{Kept, Names};
 use crate::record::FaultCode;
 
@@ -288,6 +289,7 @@ pub struct TargetMetrics {
 pub struct Shard {
     pub(super) worker: Arc<WorkerMetrics>,
     pub(super) listeners: Box<[Arc<ListenerMetrics>]>,
+    pub(super) rules: Box<[RuleCounters]>,
     pub(super) groups: Box<[Group]>,
     /// Where a number beyond the lists counts, which nobody reads.
     nobody: Nobody,
@@ -301,6 +303,7 @@ pub(super) struct Group {
 
 #[derive(Debug, Default)]
 struct Nobody {
+    rules: RuleCounters,
     listener: Arc<ListenerMetrics>,
     group: Arc<GroupMetrics>,
     target: Arc<TargetMetrics>,
@@ -334,6 +337,7 @@ impl Shard {
         Shard {
             worker: kept.worker.cloned().unwrap_or_default(),
             listeners: listeners.collect(),
+            rules: RuleCounters::all(names, &kept.rules),
             groups: groups.collect(),
             nobody: Nobody::default(),
         }
@@ -351,6 +355,13 @@ impl Shard {
         let found = self.listeners.get(listener);
         debug_assert!(found.is_some(), "no listener {listener}");
         found.unwrap_or(&self.nobody.listener)
+    }
+
+    /// How many requests a rule of a listener took, by the number of the listener and the rule's place in its list.
+    #[inline]
+    pub fn rule(&self, listener: usize, rule: usize) -> &Counter {
+        let rules = self.rules.get(listener).unwrap_or(&self.nobody.rules);
+        rules.of(rule)
     }
 
     /// The counters of a target group, by its number; see [`Self::listener`].

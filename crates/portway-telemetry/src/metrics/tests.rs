@@ -18,6 +18,7 @@ fn names(listeners: &[&str], groups: &[(&str, &[&str])]) -> Names {
                 targets: strings(targets),
             })
             .collect(),
+        rules: listeners.iter().map(|_| strings(&["web.cfg:7"])).collect(),
         refusals: vec!["bare_lf", "te_and_cl"],
     }
 }
@@ -28,6 +29,18 @@ fn shard(registry: &Registry, worker: usize) -> Arc<Shard> {
 
 fn rendered(registry: &Registry) -> String {
     let process = ProcessFigures {
+        tables: &[TableFigures {
+            name: "per-client",
+            entries: 3,
+            size: 4,
+            evicted: 2,
+            refused: 1,
+        }],
+        logs: &[LogFigures {
+            destination: "/var/log/a b\".log".to_owned(),
+            written: 10,
+            dropped: 1,
+        }],
         memory: MemoryFigures {
             budget: 64 << 20,
             used: [
@@ -58,6 +71,11 @@ fn rendered(registry: &Registry) -> String {
         _ => TargetFigures {
             health: TargetHealth::Unhealthy,
             ejections: [("failures", 2), ("slow", 1), ("trial", 0), ("", 0), ("", 0)],
+            checks: Some(CheckFigures {
+                passed: 90,
+                failed: 7,
+                took: Some(Duration::from_micros(1_250)),
+            }),
         },
     };
     let mut out = String::new();

@@ -42,6 +42,8 @@ mod names;
 mod names_haproxy;
 mod jwt;
 mod limits;
+mod logs;
+mod measured;
 mod memory;
 mod history_owned;
 mod ocsp;

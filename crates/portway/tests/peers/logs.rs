@@ -1,0 +1,303 @@
+//! Where access logs go, with real receivers that are late, die, come back, are full or stand still: nobody who is served waits for
+//! them, what is lost is counted, and what comes after that arrives whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::echo::Echo;
+use crate::stage::{Client, group, listener};
+use crate::support::{Scene, eventually, free_port, local};
+use crate::upgrade::Stage;
+
+fn text(web: u16, target: u16, log: &str) -> String {
+    format!(
+        "{}access_log = {log}\n{}",
+        listener("web", web, "app"),
+        group("app", &[target])
+    )
+}
+
+/// Records of this destination that were written, or dropped.
+fn counted(stage: &Stage, result: &str, destination: &str) -> u64 {
+    let url = format!("http://{}/metrics", stage.admin);
+    let text = stage.scene.curl(&["-s", &url]).good();
+    let line =
+        format!("portway_log_records_total{{destination=\"{destination}\",result=\"{result}\"}} ");
+    let found = text.lines().find_map(|it| it.strip_prefix(line.as_str()));
+    found
+        .unwrap_or_else(|| panic!("no {line} in {text}"))
+        .parse()
+        .unwrap()
+}
+
+/// Asks for this path until a record of it arrives.
+fn until_it_arrives(web: u16, path: &str, mut arrives: impl FnMut() -> Option<String>) -> String {
+    let mut client = Client::new(web);
+    eventually(format_args!("a record of {path} arrives"), || {
+        assert_eq!(client.ask(path), "one");
+        arrives().filter(|it| it.contains(path))
+    })
+}
+
+/// Asks until records are lost.
+fn until_lost(stage: &Stage, web: u16, destination: &str) {
+    let before = counted(stage, "dropped", destination);
+    let mut client = Client::new(web);
+    eventually("records are counted as lost", || {
+        assert_eq!(client.ask("/lost"), "one");
+        (counted(stage, "dropped", destination) > before).then_some(())
+    });
+}
+
+/// What a server of syslog has received from the one that speaks to it.
+struct Received {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+}
+
+impl Received {
+    /// The next line, where it is there.
+    fn line(&mut self) -> Option<String> {
+        let mut more = [0; 65_536];
+        match self.stream.read(&mut more) {
+            Ok(0) => panic!("the stream ended"),
+            Ok(count) => self.bytes.extend_from_slice(&more[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        let end = self.bytes.iter().position(|it| *it == b'\n')?;
+        let line = self.bytes.drain(..=end).collect();
+        Some(String::from_utf8(line).unwrap())
+    }
+}
+
+/// A message of RFC 5424, of facility local1, with a record for its text.
+fn is_whole(line: &str) {
+    let parts: Vec<&str> = line.trim_end().splitn(8, ' ').collect();
+    assert_eq!(parts[0], "<142>1", "{line}");
+    assert_eq!((parts[2], parts[3]), ("edge", "lb"), "{line}");
+    assert_eq!((parts[5], parts[6]), ("-", "-"), "{line}");
+    assert!(
+        parts[1].contains('T') && parts[4].parse::<u32>().is_ok(),
+        "{line}"
+    );
+    let record: Value = serde_json::from_str(parts[7]).unwrap();
+    assert_eq!(record["status"], 200, "{line}");
+}
+
+#[test]
+fn a_syslog_server_over_tcp_is_late_dies_and_comes_back() {
+    let (one, web, syslog) = (Echo::start("one"), free_port(), free_port());
+    let to = format!(
+        "{{ to = {{ syslog = 'tcp@127.0.0.1:{syslog}', format = 'rfc5424', facility = 'local1', tag = 'lb', hostname = 'edge', length = 8000 }} }}"
+    );
+    let stage = Stage::with(Scene::new(), &text(web, one.port, &to), &[]);
+    let place = format!("tcp@127.0.0.1:{syslog}");
+    // Nobody is there yet.
+    until_lost(&stage, web, &place);
+    for path in ["/first", "/second"] {
+        let listening = TcpListener::bind(local(syslog)).unwrap();
+        listening.set_nonblocking(true).unwrap();
+        let mut received = None;
+        let line = until_it_arrives(web, path, || {
+            if received.is_none() {
+                let (stream, _) = listening.accept().ok()?;
+                stream.set_nonblocking(true).unwrap();
+                let bytes = Vec::new();
+                received = Some(Received { stream, bytes });
+            }
+            received.as_mut()?.line()
+        });
+        is_whole(&line);
+        assert!(counted(&stage, "written", &place) > 0);
+        drop((received, listening));
+        until_lost(&stage, web, &place);
+    }
+    // A reload goes on with the same writer.
+    assert_eq!(stage.json(&["reload"])["ok"], true);
+    until_lost(&stage, web, &place);
+}
+
+#[test]
+fn a_unix_socket_of_syslog_is_late_dies_and_comes_back() {
+    let (one, web, scene) = (Echo::start("one"), free_port(), Scene::new());
+    let path = scene.path("log.sock");
+    let place = path.display().to_string();
+    let to = format!("{{ to = 'syslog:{place}' }}");
+    let stage = Stage::with(scene, &text(web, one.port, &to), &[]);
+    until_lost(&stage, web, &place);
+    for asked in ["/first", "/second"] {
+        let server = UnixDatagram::bind(&path).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let line = until_it_arrives(web, asked, || {
+            let mut message = [0; 2_000];
+            let length = server.recv(&mut message).ok()?;
+            Some(String::from_utf8(message[..length].to_vec()).unwrap())
+        });
+        assert!(line.starts_with("<134>"), "{line}");
+        drop(server);
+        fs::remove_file(&path).unwrap();
+        until_lost(&stage, web, &place);
+    }
+}
+
+/// Its folder `small` is a disk of 256 KiB that no other process sees.
+const ON_A_SMALL_DISK: [&str; 6] = [
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    "mkdir small && mount -t tmpfs -o size=256k none small && exec \"$@\"",
+    "sh",
+];
+
+/// The records in a file, and the lines in it that are none.
+fn records(file: &Path) -> (Vec<Value>, Vec<String>) {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let (mut records, mut torn) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        match serde_json::from_str(line) {
+            Ok(record) => records.push(record),
+            Err(_) => torn.push(line.to_owned()),
+        }
+    }
+    (records, torn)
+}
+
+/// Records of this path in a file.
+fn of_path(file: &Path, path: &str) -> usize {
+    let (records, _) = records(file);
+    let found = records.iter().filter(|it| it.to_string().contains(path));
+    found.count()
+}
+
+#[test]
+fn a_full_disk_loses_records_and_nothing_else() {
+    let (one, web) = (Echo::start("one"), free_port());
+    let to = "{ to = 'file:small/access.log' }";
+    let text = text(web, one.port, to);
+    let stage = Stage::started_by(Scene::new(), &text, &ON_A_SMALL_DISK);
+    let scene = stage.scene.path("small").display().to_string();
+    let folder = PathBuf::from(format!("/proc/{}/root{scene}", stage.process()));
+    let (log, filler) = (folder.join("access.log"), folder.join("filler"));
+    // As the configuration is named, so is what it names.
+    let destination = "small/access.log";
+    let mut client = Client::new(web);
+    let mut asked = 0;
+    let mut ask = |path: &str| {
+        assert_eq!(client.ask(path), "one");
+        asked += 1;
+    };
+    ask("/before");
+    eventually("it is written", || {
+        (of_path(&log, "/before") == 1).then_some(())
+    });
+    for round in ["/once", "/again"] {
+        // As much as there is room for.
+        let full = fs::write(&filler, vec![b'x'; 300_000]);
+        assert_eq!(full.unwrap_err().kind(), ErrorKind::StorageFull);
+        let lost = counted(&stage, "dropped", destination);
+        eventually("records are lost", || {
+            (0..10).for_each(|_| ask("/lost"));
+            (counted(&stage, "dropped", destination) > lost + 20).then_some(())
+        });
+        fs::remove_file(&filler).unwrap();
+        eventually("records are written again", || {
+            ask(round);
+            (of_path(&log, round) > 0).then_some(())
+        });
+    }
+    // It is moved away, and opened again by the signal.
+    let moved = folder.join("access.log.1");
+    fs::rename(&log, &moved).unwrap();
+    ask("/moved");
+    eventually("it goes on in the old file", || {
+        (of_path(&moved, "/moved") == 1).then_some(())
+    });
+    stage.first.signal(Signal::USR1);
+    eventually("there is another file", || log.exists().then_some(()));
+    ask("/new");
+    eventually("it goes on in the new file", || {
+        (of_path(&log, "/new") == 1).then_some(())
+    });
+    let (written, torn) = records(&moved);
+    assert!(torn.len() <= 2, "{torn:#?}");
+    assert!(torn.iter().all(|it| !it.contains("}{")), "{torn:#?}");
+    let written = written.len() + records(&log).0.len();
+    let lost = counted(&stage, "dropped", destination);
+    assert_eq!(written as u64 + lost, asked);
+    assert_eq!(counted(&stage, "written", destination), written as u64);
+    let log = stage.first.log();
+    assert_eq!(log.matches("small/access.log").count(), 2, "{log}");
+}
+
+/// Its standard output is a pipe that somebody holds open.
+const INTO_A_PIPE: [&str; 4] = ["sh", "-c", "exec \"$@\" > pipe", "sh"];
+
+#[test]
+fn a_standard_output_that_nobody_reads_holds_up_nobody() {
+    let (one, web, scene) = (Echo::start("one"), free_port(), Scene::new());
+    scene.run("mkfifo", &["pipe"]).good();
+    // Opened for both, so that neither side waits for the other.
+    let path = scene.path("pipe");
+    let mut pipe: File = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    let text = text(web, one.port, "'json'");
+    let mut stage = Stage::started_by(scene, &text, &INTO_A_PIPE);
+    let place = "standard output";
+    let long = format!("/{}", "x".repeat(4_000));
+    let fill = |stage: &Stage| {
+        let mut client = Client::new(web);
+        let lost = counted(stage, "dropped", place);
+        // 4 MiB wait for the writer at most, and 64 KiB in the pipe.
+        let lost = (0..40).any(|_| {
+            (0..100).for_each(|_| assert_eq!(client.ask(&long), "one"));
+            counted(stage, "dropped", place) > lost
+        });
+        assert!(lost, "nothing was lost");
+    };
+    fill(&stage);
+    assert_eq!(stage.json(&["reload"])["ok"], true);
+    assert_eq!(Client::new(web).ask("/"), "one");
+    // Somebody begins to read.
+    let (send, lines) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let reader = thread::spawn(move || {
+        let (mut rest, mut bytes) = (Vec::new(), vec![0; 65_536]);
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            let count = pipe.read(&mut bytes).unwrap();
+            rest.extend_from_slice(&bytes[..count]);
+            while let Some(end) = rest.iter().position(|it| *it == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                // What the command says of itself stands before the records.
+                if line.starts_with(b"{") {
+                    let record: Value = serde_json::from_slice(&line).unwrap();
+                    // Who has heard enough is gone.
+                    let _ = send.send(record.to_string());
+                }
+            }
+        }
+        pipe
+    });
+    until_it_arrives(web, "/after", || {
+        let all: Vec<String> = lines.try_iter().collect();
+        all.into_iter().find(|it| it.contains("/after"))
+    });
+    stop.send(()).unwrap();
+    // So that there is something to read once more.
+    (0..50).for_each(|_| assert_eq!(Client::new(web).ask(&long), "one"));
+    let _pipe = reader.join().unwrap();
+    fill(&stage);
+    stage.first.signal(Signal::TERM);
+    assert!(stage.first.wait().success());
+}
