@@ -25,7 +25,7 @@ use portway_model::stage::Resolved;
 use portway_model::tcp::TcpWatch;
 use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
 use rustls::ClientConfig;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -114,7 +114,14 @@ pub(crate) struct GroupRun {
     pools: Vec<Rc<Pool>>,
 }
 
-struct Targets<'a>(&'a GroupParts);
+/// Targets of a group for one choice, in which the limit of the group is asked for once at most.
+struct Targets<'a>(&'a GroupParts, OnceCell<bool>);
+
+impl<'a> Targets<'a> {
+    fn new(parts: &'a GroupParts) -> Self {
+        Self(parts, OnceCell::new())
+    }
+}
 
 impl Live for Targets<'_> {
     fn epoch(&self) -> u64 {
@@ -127,7 +134,8 @@ impl Live for Targets<'_> {
     }
 
     fn full(&self, index: usize) -> bool {
-        self.0.is_full(index)
+        let of_group = || *self.1.get_or_init(|| self.0.is_group_full().is_some());
+        self.0.is_limited() && (self.0.is_target_full(index) || of_group())
     }
 
     fn in_flight(&self, index: usize) -> u32 {
@@ -387,7 +395,7 @@ impl Generation {
         let ask = |tried: &Tried| {
             let chance = worker.random();
             let ask = Ask { key, chance, tried };
-            run.balancer.choose(&Targets(parts), ask)
+            run.balancer.choose(&Targets::new(parts), ask)
         };
         match ask(tried) {
             Err(NoTarget::AllTried) => {
@@ -401,8 +409,11 @@ impl Generation {
     /// How well a group can serve now.
     pub(crate) fn ability(&self, id: GroupId) -> Ability {
         let group = self.group(id);
-        group.map_or(Ability::None, |(_, parts, run)| {
-            run.balancer.ability(&Targets(parts))
+        group.map_or(Ability::None, |(group, parts, run)| {
+            match group.keep_share {
+                true => Ability::Enough,
+                false => run.balancer.ability(&Targets::new(parts)),
+            }
         })
     }
 
@@ -494,7 +505,7 @@ impl GroupRun {
 
     /// Among whom is chosen now.
     pub(crate) fn members(&self, parts: &GroupParts) -> Members {
-        self.balancer.members(&Targets(parts))
+        self.balancer.members(&Targets::new(parts))
     }
 
     /// Connections to a target that wait for the next request.

@@ -375,6 +375,7 @@ async fn upstream<'c>(
             group,
             key,
             bound,
+            forced: false,
             priority: None,
         };
         let reserved = reserve::reserve(connection, ask, &mut attempts.tried, |waited| {
@@ -387,6 +388,8 @@ async fn upstream<'c>(
             group = reserved.group;
             passed.group = Some(group);
             attempts.moved_to(group);
+        } else if bound.is_some_and(|bound| bound != target) {
+            attempts.leave();
         }
         attempts.begin();
         passed.attempts = attempts.made();

@@ -33,7 +33,7 @@ pub use passive::Passive;
 use portway_core::evaluate::Fetched;
 use portway_model::expression::Variable;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -176,11 +176,27 @@ impl TargetState {
         let order = Ordering::Relaxed;
         let _ = self.health.fetch_update(order, order, next);
         EPOCH.fetch_add(1, Ordering::Release);
-        if self.health().is_usable() {
-            self.has_room();
-        } else if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+        self.tell_those_who_wait();
+        if !self.health().is_usable()
+            && let Some(group) = self.group.get().and_then(Weak::upgrade)
+        {
             // Where it was the last that could serve, those that are ejected are wanted back at once.
             group.outlier.notify_one();
+        }
+    }
+
+    /// Its health is another: it may have room, or nothing for those who wait for it.
+    fn tell_those_who_wait(&self) {
+        // Who enters the queue looks at the health after that: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        match self.health() {
+            Health::Initial | Health::Healthy => self.has_room(),
+            Health::Draining => {}
+            Health::Unhealthy | Health::Unused => {
+                if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+                    group.lost(self);
+                }
+            }
         }
     }
 

@@ -13,7 +13,7 @@
 
 mod total;
 
-use crate::live::{InFlight, TargetState};
+use crate::live::{Health, InFlight, TargetState};
 use crate::live_rate::LiveRate;
 use crate::plane::GroupParts;
 use portway_core::balance::Tried;
@@ -22,7 +22,7 @@ use portway_model::expression::GroupFigure;
 use portway_model::name::Name;
 use portway_model::snapshot::{Target, TargetGroup};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -148,8 +148,30 @@ struct Queued {
     order: Order,
     /// It waits for this target alone.
     bound: Option<Arc<TargetState>>,
+    /// And for no other where that one is down.
+    stays: bool,
     /// It has tried these.
     tried: Box<[Arc<TargetState>]>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Any target.
+    Any,
+    /// This one while it is there, and any if it is not.
+    One(usize),
+    /// This one whatever becomes of it.
+    Alone(usize),
+}
+
+impl Wanted {
+    fn target(self) -> Option<usize> {
+        match self {
+            Wanted::Any => None,
+            Wanted::One(index) | Wanted::Alone(index) => Some(index),
+        }
+    }
 }
 
 /// An exchange that waits.
@@ -177,6 +199,11 @@ fn is_backup(target: &TargetState) -> bool {
     target
         .limits()
         .is_some_and(|limits| limits.backup.load(Ordering::Relaxed))
+}
+
+/// It takes not even those who wait for it alone: it is down, or out of service. One that drains keeps its clients.
+fn is_out(target: &TargetState) -> bool {
+    matches!(target.health(), Health::Unhealthy | Health::Unused)
 }
 
 /// What room there is, as a generation sees it.
@@ -236,17 +263,23 @@ impl GroupParts {
         }
     }
 
-    /// True where nobody more may come to a target: it is full, or others wait for it already.
+    /// True where nobody more may come to a target: it is full, or others wait for it already; or its group is.
     pub(crate) fn is_full(&self, index: usize) -> bool {
-        if !self.state.limited.load(Ordering::Relaxed) {
-            return false;
-        }
+        self.is_limited() && (self.is_target_full(index) || self.is_group_full().is_some())
+    }
+
+    /// True where some target has a limit, or the group.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state.limited.load(Ordering::Relaxed)
+    }
+
+    /// As [`Self::is_full`], by the limit of the target alone.
+    pub(crate) fn is_target_full(&self, index: usize) -> bool {
         let Some(target) = self.targets.get(index) else {
             return false;
         };
         let limit = self.state.limit(&self.targets, target);
-        let full = limit > 0 && (target.in_flight() >= limit || target.queued() > 0);
-        full || self.is_group_full().is_some()
+        limit > 0 && (target.in_flight() >= limit || target.queued() > 0)
     }
 
     /// What is in flight in the group, and what may be; `None` where nobody has to wait for its limit.
@@ -290,14 +323,18 @@ impl GroupParts {
     }
 
     /// Joins the queue, behind all whose place in it is not after its own.
-    pub(crate) fn join(&self, bound: Option<usize>, tried: Tried, priority: Priority) -> Place {
+    pub(crate) fn join(&self, wanted: Wanted, tried: Tried, priority: Priority) -> Place {
         let targets = self.targets.iter().enumerate();
         let tried = targets.filter(|(index, _)| tried.contains(*index));
         let waiter = Arc::new(Waiter(Mutex::new(Grant::Waiting(None))));
         let queued = Queued {
             waiter: Arc::clone(&waiter),
             order: priority.at(0),
-            bound: bound.and_then(|index| self.targets.get(index)).cloned(),
+            bound: wanted
+                .target()
+                .and_then(|index| self.targets.get(index))
+                .cloned(),
+            stays: matches!(wanted, Wanted::Alone(_)),
             tried: tried.map(|(_, target)| Arc::clone(target)).collect(),
         };
         self.state.join(queued, priority);
@@ -446,16 +483,15 @@ impl GroupState {
         let members = self.members();
         // It may have chosen among others than there are now.
         let is_there = |it: &Arc<TargetState>| members.find(it).is_some();
-        queued.bound = queued.bound.filter(is_there);
-        if let Some(target) = &queued.bound {
-            target.count_queued(1);
-        }
+        let bound = queued.bound.take().filter(is_there);
+        queued.bind(bound);
         let place = queue.partition_point(|it| it.order <= queued.order);
         queue.insert(place, queued);
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
         drop(queue);
-        // A place may have become free before anybody could see us here.
+        // A place may have become free before anybody could see us here; whoever frees one after this sees us.
+        fence(Ordering::SeqCst);
         self.look_around(&members.targets);
     }
 
@@ -475,6 +511,24 @@ impl GroupState {
         self.has_room(target);
     }
 
+    /// A target takes nothing more: who waits for it alone waits for any from now on, unless no other will do.
+    pub(crate) fn lost(&self, target: &TargetState) {
+        // Not by the count of those who wait: who enters the queue at this moment sees under its lock that the target is out.
+        let mut queue = self.lock();
+        let mut moved = false;
+        for queued in queue.iter_mut().filter(|it| !it.stays) {
+            let is_bound = |bound: &Arc<TargetState>| std::ptr::eq(&raw const **bound, target);
+            if queued.bound.as_ref().is_some_and(is_bound) {
+                queued.bind(None);
+                moved = true;
+            }
+        }
+        drop(queue);
+        if moved {
+            self.look_around(&self.members().targets);
+        }
+    }
+
     /// A target may have room: gives it to those who wait. One that is gone has none for them.
     pub(crate) fn has_room(&self, target: &TargetState) {
         if self.waiting() == 0 {
@@ -488,10 +542,10 @@ impl GroupState {
         let Some(target) = members.find(target) else {
             return;
         };
-        while target.health().is_usable() {
-            let open = takes_anybody(target, &members.targets);
+        loop {
+            let open = target.health().is_usable() && takes_anybody(target, &members.targets);
             let wants = |queued: &Queued| match &queued.bound {
-                Some(bound) => Arc::ptr_eq(bound, target),
+                Some(bound) => Arc::ptr_eq(bound, target) && queued.may_have_it(target),
                 None => open && !queued.tried.iter().any(|it| Arc::ptr_eq(it, target)),
             };
             let Some(next) = queue.iter().position(wants) else {
@@ -541,8 +595,14 @@ fn takes_anybody(target: &TargetState, all: &[Arc<TargetState>]) -> bool {
 }
 
 impl Queued {
-    /// Has it wait for this target alone from now on, or for any.
+    /// True where the target that it waits for alone takes it now.
+    fn may_have_it(&self, target: &TargetState) -> bool {
+        self.stays || !is_out(target)
+    }
+
+    /// Has it wait for this target alone from now on, or for any; for any too where the target is out and it may move.
     fn bind(&mut self, target: Option<Arc<TargetState>>) {
+        let target = target.filter(|target| self.may_have_it(target));
         if let Some(before) = &self.bound {
             before.count_queued(-1);
         }

@@ -6,11 +6,12 @@ use crate::fault::Fault;
 use crate::group::Generation;
 use crate::live::{InFlight, TargetState};
 use crate::plane::GroupParts;
-use crate::queue::Place;
+use crate::queue::{Place, Wanted};
 use crate::statistics;
 use portway_core::balance::{Key, NoTarget, Tried};
 use portway_core::priority::Priority;
-use portway_model::snapshot::GroupId;
+use portway_model::choice::RetryTo;
+use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::metrics::{GroupMetrics, Limit};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Ask {
     pub(crate) key: Key,
     /// The target that it is bound to.
     pub(crate) bound: Option<usize>,
+    /// And it may not go to another, even where that one is down.
+    pub(crate) forced: bool,
     /// What its rules say of its place among those that wait; `None`: what those of its connection do.
     pub(crate) priority: Option<Priority>,
 }
@@ -72,7 +75,9 @@ pub(crate) async fn reserve(
         Asked::Waits(place, positions) => {
             let began = Instant::now();
             let result = Box::pin(counted(connection, ask, tried, place)).await;
-            if let (Ok(reserved), None) = (&result, ask.bound) {
+            if let Ok(reserved) = &result
+                && ask.bound != Some(reserved.target)
+            {
                 statistics::selected(connection, reserved.group, reserved.target);
             }
             waited(Waited {
@@ -141,12 +146,19 @@ fn queue(
         None => Limit::TargetConnections,
     });
     let most = connection.generation.group(ask.group);
+    let stays = |group: &TargetGroup| ask.forced || group.retry_to == RetryTo::Same;
+    let stays = ask.bound.is_some() && most.is_some_and(|(group, _, _)| stays(group));
     let most = most.map_or(0, |(group, _, _)| group.max_pending);
     let full = most > 0 && parts.state.waiting() >= most;
     if full || target.is_some_and(|target| parts.is_queue_full(target)) {
         return Err(Fault::queue_full());
     }
-    let place = parts.join(target, tried, ask.priority.unwrap_or(connection.priority()));
+    let wanted = match target {
+        None => Wanted::Any,
+        Some(target) if stays => Wanted::Alone(target),
+        Some(target) => Wanted::One(target),
+    };
+    let place = parts.join(wanted, tried, ask.priority.unwrap_or(connection.priority()));
     let positions = match target.and_then(|target| parts.targets.get(target)) {
         Some(target) => (0, target.queued()),
         None => (parts.state.waiting(), 0),

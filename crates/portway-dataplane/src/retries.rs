@@ -24,7 +24,7 @@ pub(crate) struct Attempts {
     /// Stickiness names the target of the attempt.
     sticky: bool,
     /// And a rule forces it.
-    forced: bool,
+    pub(crate) forced: bool,
     /// A connection that waits in a pool will do.
     pub(crate) pooled: bool,
     made: u32,

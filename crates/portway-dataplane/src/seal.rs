@@ -121,11 +121,11 @@ impl std::fmt::Debug for OwnSecret {
 }
 
 impl OwnSecret {
-    fn random(born: u64) -> Self {
+    /// `None`: the system has no randomness. A key that anybody could guess would be worse than none.
+    fn random(born: u64) -> Option<Self> {
         let mut secret = [0; 32];
-        // Without randomness nothing here would have started: TLS tickets need it before.
-        let _ = aws_lc_rs::rand::fill(&mut secret);
-        Self { born, secret }
+        aws_lc_rs::rand::fill(&mut secret).ok()?;
+        Some(Self { born, secret })
     }
 }
 
@@ -141,7 +141,7 @@ fn own() -> Arc<[OwnKey]> {
     if let Some(own) = known() {
         return own;
     }
-    put_own(vec![OwnSecret::random(seconds_now())]);
+    put_own(OwnSecret::random(seconds_now()).into_iter().collect());
     known().unwrap_or_else(|| Arc::new([]))
 }
 
@@ -202,7 +202,7 @@ fn rotated(secrets: &[OwnSecret], now: u64) -> Option<Vec<OwnSecret>> {
         return None;
     }
     // A key opens for as long as it has sealed, from the moment on at which the next one was made.
-    let mut next = vec![OwnSecret::random(now)];
+    let mut next = vec![OwnSecret::random(now)?];
     let mut until = now;
     for secret in secrets {
         if now.saturating_sub(until) < after {

@@ -532,6 +532,7 @@ async fn reserve(
             group,
             key,
             bound,
+            forced: attempts.forced,
             priority,
         };
         let reserved = reserve::reserve(x.connection, ask, &mut attempts.tried, |waited| {
@@ -545,6 +546,11 @@ async fn reserve(
             // A target whose queue is full is left, where the request may go elsewhere.
             Err(fault) if fault == Fault::queue_full() && attempts.may_leave(x.connection) => {
                 attempts.leave();
+            }
+            // The target was lost while it was waited for.
+            Ok(reserved) if bound.is_some_and(|bound| bound != reserved.target) => {
+                attempts.leave();
+                return Ok(reserved);
             }
             other => return other,
         }

@@ -97,6 +97,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
             group,
             key: ask.key,
             bound: attempts.bound,
+            forced: false,
             priority: None,
         };
         let reserved = reserve::reserve(connection, place, &mut attempts.tried, |_| {}).await?;

@@ -443,6 +443,8 @@ pub struct GroupDraft {
     pub none_healthy: Option<Spanned<NoneHealthy>>,
     /// From how many usable targets on it counts as able to serve.
     pub min_healthy: Option<Spanned<MinHealthy>>,
+    /// Its share of several groups is its own whatever its health.
+    pub keep_share: Option<Spanned<bool>>,
     /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
     /// another; 0: no bound.
     pub hash_balance_factor: Option<Spanned<u32>>,
@@ -520,6 +522,7 @@ impl GroupDraft {
             none_healthy: None,
             min_healthy: None,
             hash_balance_factor: None,
+            keep_share: None,
             min_zone_healthy: None,
             deregistration_delay: None,
             retries: None,

@@ -372,6 +372,7 @@ impl Lift<'_> {
             rules: self.rules(&group.rules),
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             min_healthy: unless(&group.min_healthy, &defaults::MIN_HEALTHY),
+            keep_share: unless(&group.keep_share, &false),
             hash_balance_factor: unless(&group.hash_balance_factor, &0),
             min_zone_healthy: unless(&group.min_zone_healthy, &defaults::MIN_ZONE_HEALTHY),
             deregistration_delay: some(&group.deregistration_delay),

@@ -402,6 +402,8 @@ pub struct TargetGroup {
     pub none_healthy: NoneHealthy,
     /// From how many usable targets on it counts as able to serve.
     pub min_healthy: MinHealthy,
+    /// Its share of several groups is its own whatever its health.
+    pub keep_share: bool,
     /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
     /// another; 0: no bound.
     pub hash_balance_factor: u32,

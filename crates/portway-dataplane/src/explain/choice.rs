@@ -97,6 +97,7 @@ pub(super) fn choose(
         group,
         key,
         bound: bound.map(|it| it.0),
+        forced: false,
         priority: None,
     };
     let chosen = match reserve::at_once(connection, ask, &mut Tried::default()) {

@@ -379,9 +379,7 @@ impl TargetState {
             false => self.health.fetch_and(!EJECTED, Ordering::Relaxed),
         };
         EPOCH.fetch_add(1, Ordering::Release);
-        if self.health().is_usable() {
-            self.has_room();
-        }
+        self.tell_those_who_wait();
     }
 
     /// True where it is ejected.

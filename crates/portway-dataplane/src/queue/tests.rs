@@ -66,8 +66,8 @@ fn at(targets: &[Arc<TargetState>], slot: Option<InFlight>) -> Option<usize> {
 fn who_waits_turns_to_the_targets_of_now() {
     let (parts, old) = group(&[1]);
     let slot = parts.enter(0).unwrap();
-    let bound = parts.join(Some(0), Tried::default(), Priority::default());
-    let any = parts.join(None, Tried::default(), Priority::default());
+    let bound = parts.join(Wanted::One(0), Tried::default(), Priority::default());
+    let any = parts.join(Wanted::Any, Tried::default(), Priority::default());
     let (next, new) = group(&[1]);
     let before = parts.state.members();
     let members = next.state.members();
@@ -91,8 +91,9 @@ fn first_come_first_served() {
     let (group, targets) = group(&[1, 1]);
     let (a, b) = (group.enter(0).unwrap(), group.enter(1).unwrap());
     assert!(group.enter(0).is_none() && group.is_full(1));
-    let bound = group.join(Some(1), Tried::new(), Priority::default());
-    let [first, second] = [(); 2].map(|()| group.join(None, Tried::new(), Priority::default()));
+    let bound = group.join(Wanted::One(1), Tried::new(), Priority::default());
+    let [first, second] =
+        [(); 2].map(|()| group.join(Wanted::Any, Tried::new(), Priority::default()));
     assert_eq!((group.state.waiting(), targets[1].queued()), (3, 1));
     drop(a);
     assert_eq!(at(&targets, poll(&first)), Some(0));
@@ -109,14 +110,14 @@ fn first_come_first_served() {
 fn who_leaves_frees_its_place() {
     let (group, targets) = group(&[1]);
     let one = group.enter(0).unwrap();
-    let first = group.join(None, Tried::new(), Priority::default());
-    let second = group.join(None, Tried::new(), Priority::default());
+    let first = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let second = group.join(Wanted::Any, Tried::new(), Priority::default());
     drop(one);
     // Granted, and never taken.
     drop(first);
     assert!(poll(&second).is_some());
     assert_eq!((group.state.waiting(), targets[0].in_flight()), (0, 0));
-    let gone = group.join(None, Tried::new(), Priority::default());
+    let gone = group.join(Wanted::Any, Tried::new(), Priority::default());
     assert!(poll(&gone).is_some());
 }
 
@@ -124,7 +125,7 @@ fn who_leaves_frees_its_place() {
 fn a_target_that_comes_back_serves_who_waits() {
     let (group, targets) = group(&[1]);
     targets[0].set_health(Health::Unhealthy);
-    let waits = group.join(None, Tried::new(), Priority::default());
+    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
     assert!(poll(&waits).is_none());
     targets[0].set_health(Health::Healthy);
     assert!(poll(&waits).is_some());
@@ -153,12 +154,15 @@ fn come_and_go((group, targets): (&GroupParts, &[Arc<TargetState>]), most: usize
                 for turn in 0..2_000_usize {
                     let slot = group.enter(turn % 2).unwrap_or_else(|| {
                         let class = (i64::try_from(turn).unwrap() + thread) % classes;
-                        let bound = (turn % 5 == 0).then_some(0);
+                        let bound = match turn % 5 {
+                            0 => Wanted::One(0),
+                            _ => Wanted::Any,
+                        };
                         let place = group.join(bound, Tried::new(), of_class(class));
                         if turn % 7 == 0 {
                             // Some lose patience; they come again.
                             drop(place);
-                            let again = group.join(None, Tried::new(), of_class(-class));
+                            let again = group.join(Wanted::Any, Tried::new(), of_class(-class));
                             return wait(&again, &waker);
                         }
                         wait(&place, &waker)
@@ -212,7 +216,7 @@ fn of_class(class: i64) -> Priority {
 fn lower_classes_go_first_and_offsets_move_arrivals() {
     let (group, targets) = group(&[1]);
     let busy = group.enter(0).unwrap();
-    let join = |priority| group.join(None, Tried::new(), priority);
+    let join = |priority| group.join(Wanted::Any, Tried::new(), priority);
     let (slow, later) = (
         join(of_class(5)),
         join(Priority::default().with_offset(60_000)),
@@ -221,7 +225,7 @@ fn lower_classes_go_first_and_offsets_move_arrivals() {
     let early = join(Priority::default().with_offset(-60_000));
     let (first, bound) = (
         join(of_class(-1)),
-        group.join(Some(0), Tried::new(), of_class(-2)),
+        group.join(Wanted::One(0), Tried::new(), of_class(-2)),
     );
     drop(busy);
     for place in [&bound, &first, &early, &one, &other, &later, &slow] {
@@ -244,7 +248,7 @@ fn all_targets_together_have_a_limit() {
     assert!(group.enter(1).is_none() && group.is_full(1));
     assert_eq!(group.is_group_full(), Some((2, 2)));
     let places: Vec<Place> = (0..3)
-        .map(|_| group.join(None, Tried::new(), Priority::default()))
+        .map(|_| group.join(Wanted::Any, Tried::new(), Priority::default()))
         .collect();
     assert!(places.iter().all(|it| poll(it).is_none()));
     drop(a);
@@ -266,14 +270,14 @@ fn a_limit_that_is_new_holds_for_what_was_there_before() {
     let before = [group.enter(0).unwrap(), group.enter(1).unwrap()];
     group.state.total.set_most(2);
     assert!(group.enter(0).is_none());
-    let waits = group.join(None, Tried::new(), Priority::default());
+    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
     assert!(poll(&waits).is_none());
     drop(before);
     let given = poll(&waits);
     assert!(given.is_some());
     // One that is gone is none for those who wait.
     group.state.total.set_most(0);
-    let free = group.join(None, Tried::new(), Priority::default());
+    let free = group.join(Wanted::Any, Tried::new(), Priority::default());
     assert!(poll(&free).is_some());
     drop(given);
     assert_eq!(group.is_group_full(), None);
@@ -284,16 +288,62 @@ fn who_may_not_be_served_keeps_nobody_else_waiting() {
     let (group, targets) = limited(3, &[1, 2]);
     let (a, b) = (group.enter(0).unwrap(), group.enter(1).unwrap());
     // The first waits for a target that is full, the second may go to the other.
-    let bound = group.join(Some(0), Tried::new(), Priority::default());
-    let any = group.join(None, Tried::new(), Priority::default());
+    let bound = group.join(Wanted::One(0), Tried::new(), Priority::default());
+    let any = group.join(Wanted::Any, Tried::new(), Priority::default());
     assert!(poll(&bound).is_none());
     let second = poll(&any);
     assert!(second.is_some());
     targets[1].set_health(Health::Unhealthy);
     drop((b, second));
-    let waits = group.join(None, Tried::new(), Priority::default());
+    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
     drop(a);
     assert_eq!(at(&targets, poll(&bound)), Some(0));
     assert_eq!(at(&targets, poll(&waits)), Some(0));
     assert_eq!(group.state.waiting(), 0);
+}
+
+#[test]
+fn who_waits_for_a_target_that_is_lost_goes_elsewhere_unless_no_other_will_do() {
+    let lose: [fn(&TargetState); 3] = [
+        |it| it.set_ejected(true),
+        |it| it.set_health(Health::Unhealthy),
+        |it| it.set_health(Health::Unused),
+    ];
+    for of_group in [0, 2] {
+        for lose in lose {
+            let (group, targets) = group(&[1, 1]);
+            group.state.total.set_most(of_group);
+            let [a, b] = [0, 1].map(|index| group.enter(index));
+            assert!(a.is_some() && b.is_some());
+            let join = |wanted| group.join(wanted, Tried::new(), Priority::default());
+            let [stays, moves] = [Wanted::Alone(0), Wanted::One(0)].map(join);
+            assert_eq!(targets[0].queued(), 2);
+            lose(&targets[0]);
+            assert_eq!((targets[0].queued(), group.state.waiting()), (1, 2));
+            assert!(poll(&moves).is_none());
+            drop(b);
+            let given = poll(&moves);
+            assert_eq!(at(&targets, given), Some(1));
+            // Who was about to wait for it does not, either.
+            let late = join(Wanted::One(0));
+            assert_eq!(targets[0].queued(), 1);
+            assert_eq!(at(&targets, poll(&late)), Some(1));
+            assert!(poll(&stays).is_none());
+            drop(a);
+            assert_eq!(at(&targets, poll(&stays)), Some(0));
+            assert_eq!((targets[0].queued(), group.state.waiting()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_target_that_drains_keeps_those_who_wait_for_it() {
+    let (group, targets) = group(&[1, 1]);
+    let [a, _b] = [0, 1].map(|index| group.enter(index));
+    let join = |wanted| group.join(wanted, Tried::new(), Priority::default());
+    let [any, bound] = [Wanted::Any, Wanted::One(0)].map(join);
+    targets[0].set_health(Health::Draining);
+    drop(a);
+    assert_eq!(at(&targets, poll(&bound)), Some(0));
+    assert!(poll(&any).is_none());
 }

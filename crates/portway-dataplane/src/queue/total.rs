@@ -115,14 +115,15 @@ impl GroupState {
         let all = &members.targets;
         let has_room = |it: &Arc<TargetState>| {
             let limit = self.limit(all, it);
-            it.health().is_usable() && (limit == 0 || it.in_flight() < limit)
+            limit == 0 || it.in_flight() < limit
         };
         if let Some(bound) = &queued.bound {
-            return members.find(bound).filter(|it| has_room(it));
+            let bound = members.find(bound);
+            return bound.filter(|it| queued.may_have_it(it) && has_room(it));
         }
         let may_serve = |it: &Arc<TargetState>| {
             let tried = queued.tried.iter().any(|tried| Arc::ptr_eq(tried, it));
-            has_room(it) && takes_anybody(it, all) && !tried
+            it.health().is_usable() && has_room(it) && takes_anybody(it, all) && !tried
         };
         let turn = self.total.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let from = turn.checked_rem(all.len())?;

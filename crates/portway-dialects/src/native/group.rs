@@ -22,6 +22,7 @@ fields!(GroupDraft {
     "stickiness" => stickiness,
     "when_none_healthy" => none_healthy,
     "min_healthy" => min_healthy,
+    "keep_share" => keep_share,
     "hash_balance_factor" => hash_balance_factor,
     "min_zone_healthy" => min_zone_healthy,
     "deregistration_delay" => deregistration_delay,

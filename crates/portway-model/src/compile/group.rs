@@ -93,6 +93,7 @@ impl Compiler<'_> {
                 .none_healthy
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             min_healthy: draft.min_healthy.map_or(defaults::MIN_HEALTHY, |x| x.value),
+            keep_share: draft.keep_share.is_some_and(|x| x.value),
             hash_balance_factor: draft.hash_balance_factor.map_or(0, |x| x.value),
             min_zone_healthy: draft
                 .min_zone_healthy

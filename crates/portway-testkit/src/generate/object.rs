@@ -690,6 +690,7 @@ impl Choices {
             count: c.below(3) + 1,
             percent: c.one(0, &[50, 100]),
         });
+        draft.keep_share = self.setting(|c| c.one_in(2));
         draft.min_zone_healthy = self.setting(|c| c.one(70, &[0, 100]));
         draft.deregistration_delay = self.setting(Self::duration);
         draft.hash_balance_factor = self.setting(|c| c.one(0, &[101, 150]));

@@ -65,9 +65,11 @@ enum Keeps {
     First,
     /// A key stays with its target; where that dies only its keys move, and they come back with it.
     Keys,
+    /// A key stays with its target as long as all are there; where one dies nearly all move, and they come back with it.
+    Table,
 }
 
-const ROWS: [(&str, &str, Keeps); 13] = [
+const ROWS: [(&str, &str, Keeps); 15] = [
     ("round", "'round_robin'", Keeps::All),
     ("static", "'static_round_robin'", Keeps::All),
     ("least", "'least_outstanding'", Keeps::All),
@@ -93,6 +95,16 @@ const ROWS: [(&str, &str, Keeps); 13] = [
         Keeps::Keys,
     ),
     ("path", "{ hash = 'path' }", Keeps::Keys),
+    (
+        "table",
+        "{ hash = 'header(`X-User`)', method = { table = 'sdbm' } }",
+        Keeps::Table,
+    ),
+    (
+        "mixed",
+        "{ hash = 'path', method = { table = 'djb2', avalanche = true } }",
+        Keeps::Table,
+    ),
 ];
 
 /// So many keys that each of three targets has some, and so many requests that chance leaves nobody out: less than one in
@@ -148,16 +160,17 @@ fn every_row(web: u16, expected: impl Fn(Keeps) -> &'static [&'static str]) -> V
             _ => assert_eq!(names, expected, "{name}"),
         }
         match keeps {
-            Keeps::Keys => served,
+            Keeps::Keys | Keeps::Table => served,
             _ => Served::new(),
         }
     };
     ROWS.into_iter().map(row).collect()
 }
 
-/// Only keys of those that are gone have others now.
+/// Only keys of those that are gone have others now, but where a table is worked out anew for those that are left.
 fn only_moved(before: &[Served], after: &[Served], gone: &[&str]) {
-    for (before, after) in before.iter().zip(after) {
+    let rows = before.iter().zip(after).zip(ROWS);
+    for ((before, after), _) in rows.filter(|(_, row)| row.2 != Keeps::Table) {
         for (key, target) in before {
             let moved = after[key] != *target;
             assert_eq!(gone.contains(&target.as_str()), moved, "{key}: {target}");
@@ -396,4 +409,95 @@ fn the_environment_says_the_zone_too() {
     assert_eq!(ask(), "b");
     reload(&format!("[process]\nzone = 'one'\n{text}"));
     assert_eq!(ask(), "a");
+}
+
+/// Who serves clients by their addresses, of which this machine has many.
+fn by_source(scene: &Scene, web: u16, rows: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let urls: Vec<String> = rows
+        .iter()
+        .map(|(name, _)| format!("http://127.0.0.1:{web}/{name}/"))
+        .collect();
+    let mut served = BTreeMap::new();
+    for client in 1..=24 {
+        let source = format!("127.0.0.{client}");
+        let mut arguments = vec!["-f", "--interface", &source];
+        arguments.extend(["-w", "\n"]);
+        arguments.extend(urls.iter().map(String::as_str));
+        let answers = scene.curl(&arguments).good();
+        for ((name, _), target) in rows.iter().zip(answers.lines()) {
+            served.insert(format!("{name} {source}"), target.to_owned());
+        }
+    }
+    assert_eq!(served.len(), 24 * rows.len());
+    served
+}
+
+#[test]
+fn clients_stay_by_their_address_over_reloads_deaths_and_returns() {
+    let rows = [
+        ("usual", "'source_hash'"),
+        (
+            "ring",
+            "{ source_hash = { ring = 'sdbm', avalanche = true } }",
+        ),
+        ("table", "{ source_hash = { table = 'sdbm' } }"),
+    ];
+    let scene = Scene::new();
+    let web = free_port();
+    let [a, mut b, c] = ["a", "b", "c"].map(|name| Mortal::start(&scene, name));
+    let targets = [&a, &b, &c].map(|it| it.target("")).join(", ");
+    let with = |more: &str| {
+        let mut text = format!("[listener.web]\nbind = '127.0.0.1:{web}'\n");
+        for (name, _) in rows {
+            text += &format!(
+                "[[listener.web.rule]]\nwhen = 'PathPrefix(`/{name}/`)'\nforward = '{name}'\n"
+            );
+        }
+        for (name, algorithm) in rows {
+            text += &format!(
+                "[target_group.{name}]\nalgorithm = {algorithm}\ntargets = [{targets}]\n{CHECK}\n{more}\n"
+            );
+        }
+        text
+    };
+    let stage = Stage::with(scene, &with(""), &[]);
+    let is = |mortal: &Mortal, wanted: &str| {
+        for (name, _) in rows {
+            let at = local(mortal.port);
+            stage.portway.wait_for_health(name, at, wanted);
+        }
+    };
+    for mortal in [&a, &b, &c] {
+        is(mortal, "healthy");
+    }
+    let served = || by_source(&stage.scene, web, &rows);
+    let first = served();
+    for (name, _) in rows {
+        let of_row = first.iter().filter(|(key, _)| key.starts_with(name));
+        let names: BTreeSet<&str> = of_row.map(|(_, target)| target.as_str()).collect();
+        assert_eq!(names, BTreeSet::from(["a", "b", "c"]), "{name}");
+    }
+    stage.becomes(&with("retries = 2"));
+    assert_eq!(served(), first);
+
+    // Dead, known or not: its clients are served by others, and the others' stay where nothing is worked out anew.
+    b.die();
+    let only_its_own = |now: &BTreeMap<String, String>| {
+        for (key, target) in &first {
+            assert_ne!(now[key], "b", "{key}");
+            if !key.starts_with("table") && target != "b" {
+                assert_eq!(now[key], *target, "{key}");
+            }
+        }
+    };
+    only_its_own(&served());
+    is(&b, "unhealthy");
+    let without = served();
+    only_its_own(&without);
+    stage.becomes(&with("retries = 1"));
+    assert_eq!(served(), without);
+    b.revive(&stage.scene);
+    is(&b, "healthy");
+    assert_eq!(served(), first);
+    stage.portway.stop();
 }

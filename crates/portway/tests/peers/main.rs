@@ -12,8 +12,10 @@ mod spans;
 mod stage;
 mod support;
 
+mod agents;
 mod authorize;
 mod bounded;
+mod check_intervals;
 mod choice;
 mod circuit;
 mod deregistration;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::agents::Agent;
 use crate::stage::{Client, Stage, group, listener};
 use crate::support::{Scene, eventually, free_port};
 
@@ -207,4 +208,54 @@ fn a_group_has_a_limit_over_all_targets_and_workers() {
         assert!(one.join().unwrap().starts_with("http/1.1 200 "));
     }
     assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn who_waits_for_a_target_that_goes_down_is_served_by_another() {
+    let [a, b] = [(); 2].map(|()| Gate::default());
+    let (web, agent) = (free_port(), Agent::start());
+    let [of_a, of_b] = [&a, &b].map(Gate::target);
+    let text = |retries: u32| {
+        format!(
+            "{}[target_group.app]\nretries = {retries}\nstickiness = {{ cookie = 'S', values = 'given' }}\n\
+             targets = [{{ address = '127.0.0.1:{}', cookie = 'a', max_connections = 1, agent = {{ port = {}, interval = '50ms', \
+             timeout = '30s', send = \"how?\\n\" }} }}, {{ address = '127.0.0.1:{}', cookie = 'b' }}]\n[target_group.app.timeouts]\nqueue = '10m'\n",
+            listener("web", web, "app"),
+            of_a,
+            agent.port,
+            of_b
+        )
+    };
+    let (first, second) = (text(1), text(2));
+    let stage = Stage::with(Scene::new(), &first, &[]);
+    b.open.store(true, Ordering::SeqCst);
+    let ask = || {
+        let mut client = Client::new(web);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nCookie: S=a\r\n\r\n");
+        client
+    };
+    let mut busy = ask();
+    a.arrived(1);
+    let mut waits = ask();
+    let waiting = |wanted: &str| {
+        let line = "portway_target_group_queued{target_group=\"app\"} ";
+        eventually(format_args!("{wanted} wait"), || {
+            (stage.metric(line) == wanted).then_some(())
+        });
+    };
+    waiting("1");
+    // It waits on over a reload, and goes elsewhere once there is nothing to wait for.
+    stage.becomes(&second);
+    waiting("1");
+    assert_eq!(b.seen().len(), 0);
+    agent.says("down\n");
+    let answer = waits.answer();
+    assert!(answer.starts_with("http/1.1 200 "), "{answer}");
+    assert!(answer.contains("set-cookie: s=b"), "{answer}");
+    assert_eq!((a.seen().len(), b.seen().len()), (1, 1));
+    waiting("0");
+    // What is at work there goes on.
+    a.open.store(true, Ordering::SeqCst);
+    assert!(busy.answer().starts_with("http/1.1 200 "));
+    stage.portway.stop();
 }

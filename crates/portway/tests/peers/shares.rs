@@ -142,3 +142,59 @@ fn groups_are_asked_in_order_where_too_few_of_one_are_healthy() {
     is("first", &b, "healthy");
     near(web, &[("a", 50), ("b", 50)]);
 }
+
+/// How often each status and target answers a hundred requests.
+fn answers(scene: &Scene, web: u16) -> BTreeMap<String, u32> {
+    let url = format!("http://127.0.0.1:{web}/?[1-100]");
+    let all = scene.curl(&[
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}%header{x-server}\n",
+        &url,
+    ]);
+    let mut answers = BTreeMap::new();
+    for line in all.good().lines() {
+        *answers.entry(line.to_owned()).or_default() += 1;
+    }
+    answers
+}
+
+#[test]
+fn a_share_that_is_kept_is_nobody_elses() {
+    let scene = Scene::new();
+    let web = free_port();
+    let [mut a, b] = ["a", "b"].map(|name| Mortal::start(&scene, name));
+    let [of_a, of_b] = [&a, &b].map(|it| [it.target("")]);
+    let with = |kept: &str| {
+        let groups = [("a", &of_a[..], kept), ("b", &of_b, kept)];
+        text(web, "{ a = 50, b = 50 }", &groups)
+    };
+    let kept = "keep_share = true";
+    let open = "keep_share = true\nwhen_none_healthy = 'fail_open'\nretries = 1";
+    let stage = Stage::with(scene, &with(kept), &[]);
+    let is = |mortal: &Mortal, wanted: &str| {
+        let at = local(mortal.port);
+        stage.portway.wait_for_health(mortal.name, at, wanted);
+    };
+    is(&a, "healthy");
+    is(&b, "healthy");
+    near(web, &[("a", 50), ("b", 50)]);
+    a.die();
+    is(&a, "unhealthy");
+    // Refused by a group that has nobody, tried in vain where it fails open, and no more than its share either way.
+    for (group, status) in [(kept, "503"), (open, "502")] {
+        stage.becomes(&with(&format!("{group}\nlog_health_checks = true")));
+        let answers = answers(&stage.scene, web);
+        let known: Vec<&str> = answers.keys().map(String::as_str).collect();
+        assert_eq!(known, ["200b", status], "{group}: {answers:?}");
+        assert!(answers["200b"].abs_diff(50) <= 25, "{group}: {answers:?}");
+    }
+    // Without it the other group has all.
+    stage.becomes(&with(""));
+    near(web, &[("b", 100)]);
+    stage.becomes(&with(kept));
+    a.revive(&stage.scene);
+    is(&a, "healthy");
+    near(web, &[("a", 50), ("b", 50)]);
+}

@@ -148,8 +148,12 @@ impl<'r> Lowering<'r, '_, '_> {
             return None;
         }
         let mut weighted = Vec::new();
+        let several = groups.len() > 1;
         for (arn, weight) in groups {
             let group = self.needed(GROUP, arn, "target group")?;
+            if several {
+                self.sharing.insert(&group.id);
+            }
             self.is_used(group, front);
             self.same_family(group, arn, front)?;
             let group = Spanned::new(group.name().value, arn.span);

@@ -79,6 +79,10 @@ impl<'r> Lowering<'r, '_, '_> {
         group.protocol = Some(protocol);
         group.none_healthy = bare(NoneHealthy::FailOpen);
         group.timeouts.connect = bare(CONNECT);
+        if self.sharing.contains(resource.id.as_str()) {
+            // Weights of AWS hold whatever the health: a group all of whose targets are down fails open, an empty one answers 503.
+            group.keep_share = bare(true);
+        }
         if let Some(idle) = self.idle.get(resource.id.as_str()).copied()
             && protocol.value.is_http()
         {

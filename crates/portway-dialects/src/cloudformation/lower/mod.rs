@@ -96,6 +96,7 @@ pub(super) fn lower(resources: &[Resource], book: &mut Book<'_>, found: &mut Dia
         draft: Draft::default(),
         idle: HashMap::new(),
         secured: HashMap::new(),
+        sharing: BTreeSet::new(),
         said: BTreeSet::new(),
     };
     for resource in resources {
@@ -137,6 +138,8 @@ struct Lowering<'r, 'g, 'b> {
     idle: HashMap<&'r str, Duration>,
     /// Target groups to which an HTTPS listener forwards, with the place of its protocol.
     secured: HashMap<&'r str, Span>,
+    /// Target groups that share what comes with others.
+    sharing: BTreeSet<&'r str>,
     /// What was said once.
     said: BTreeSet<(String, u32)>,
 }

@@ -108,7 +108,7 @@ const GROUP_STICKINESS: &[Property] = properties! {
 };
 
 const FORWARD: &[Property] = properties! {
-    "TargetGroups": Objects(TUPLE) => Except("a group without healthy targets gives its share to the others, where AWS does not");
+    "TargetGroups": Objects(TUPLE) => Supported;
     "TargetGroupStickinessConfig": Object(GROUP_STICKINESS) => Supported;
 };
 
