@@ -9,7 +9,7 @@ use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::passive::{PassiveHealth, SERVER_ERRORS};
 use portway_model::resolution::{Family, ResolutionDraft, Take};
-use portway_model::settings::{Borrowed, SameSite, SourceAddress};
+use portway_model::settings::{Borrowed, NoneHealthy, SameSite, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
@@ -166,6 +166,17 @@ impl Choices {
             port: self.one_in(2),
         };
         self.one(client, &[header, address])
+    }
+
+    /// What a group serves where some of its targets, or all, are not healthy.
+    pub(super) fn shares(&mut self, draft: &mut GroupDraft) {
+        draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
+        draft.min_healthy = self.setting(|c| MinHealthy {
+            count: c.below(3) + 1,
+            percent: c.one(0, &[50, 100]),
+        });
+        draft.keep_share = self.setting(|c| c.one_in(2));
+        draft.min_zone_healthy = self.setting(|c| c.one(70, &[0, 100]));
     }
 
     pub(super) fn tcp_watch(&mut self) -> TcpWatchDraft {

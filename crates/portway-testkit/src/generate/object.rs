@@ -14,8 +14,8 @@ use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
-    ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
+    ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, OwnAnswers,
+    Password, Protocol, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -685,13 +685,7 @@ impl Choices {
             };
             c.rule(place(phase), &[])
         });
-        draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
-        draft.min_healthy = self.setting(|c| MinHealthy {
-            count: c.below(3) + 1,
-            percent: c.one(0, &[50, 100]),
-        });
-        draft.keep_share = self.setting(|c| c.one_in(2));
-        draft.min_zone_healthy = self.setting(|c| c.one(70, &[0, 100]));
+        self.shares(&mut draft);
         draft.deregistration_delay = self.setting(Self::duration);
         draft.hash_balance_factor = self.setting(|c| c.one(0, &[101, 150]));
         draft.retries = self.setting(|c| c.below(101));
