@@ -84,7 +84,7 @@ macro_rules! carry {
 }
 
 /// Converts each item, also those after a failure.
-pub(crate) fn each<C: Convert + ?Sized, T, U>(
+pub(crate) fn each<C: Convert, T, U>(
     to: &mut C,
     items: &[T],
     mut convert: impl FnMut(&mut C, &T) -> Outcome<C, U>,

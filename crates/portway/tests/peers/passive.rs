@@ -207,8 +207,7 @@ fn responses_that_are_cut_off_make_a_row() {
                 output.stdout.contains("X-Server: a"),
             )
         });
-        let cut = all.filter(|(whole, is_a)| !whole && *is_a).count();
-        cut
+        all.filter(|(whole, is_a)| !whole && *is_a).count()
     };
     // Whole responses end a row.
     for _ in 0..3 {
