@@ -120,6 +120,24 @@ pub(crate) fn whole(x: &Exchange<'_>) -> Option<Vec<u8>> {
     }
 }
 
+/// Waits for a body of up to `most` bytes and holds it, so that it can be sent again. A longer one goes on as it comes.
+pub(crate) async fn hold(
+    x: &mut Exchange<'_>,
+    stream: &mut Stream,
+    most: u32,
+) -> Result<(), Fault> {
+    match x.framing.body {
+        BodyLength::None | BodyLength::Length(0) => return Ok(()),
+        BodyLength::Length(length) if length > u64::from(most) => return Ok(()),
+        BodyLength::Length(_) | BodyLength::Chunked => {}
+    }
+    let time = x.connection.client_timeout();
+    wait(x, stream, time, (0, room_for(most))).await?;
+    let most = most as usize;
+    x.scratch.body_limits.held = whole(x).is_some_and(|body| body.len() <= most);
+    Ok(())
+}
+
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or `most` bytes with its framing; not longer than
 /// `time`.
 pub(crate) async fn wait(

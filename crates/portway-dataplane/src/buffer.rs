@@ -179,6 +179,13 @@ impl Buffer {
 
     /// Another lease with what is left in this one from `offset` on; this one ends there.
     pub(crate) fn split_off(&mut self, offset: usize) -> Buffer {
+        let rest = self.copy_off(offset);
+        self.end = (self.start + offset).min(self.end);
+        rest
+    }
+
+    /// A copy of what stands from `offset` on.
+    pub(crate) fn copy_off(&self, offset: usize) -> Buffer {
         let mut rest = self.pool.lease();
         let at = (self.start + offset).min(self.end);
         let tail = self.bytes.get(at..self.end).unwrap_or_default();
@@ -190,7 +197,6 @@ impl Buffer {
             front.copy_from_slice(tail);
         }
         rest.end = tail.len();
-        self.end = at;
         rest
     }
 }

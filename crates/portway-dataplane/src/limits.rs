@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub(crate) struct BodyLimits {
     pub(crate) request: u64,
     pub(crate) response: u64,
+    /// All of the request's body is here, and stays to be sent again.
+    pub(crate) held: bool,
 }
 
 impl Default for BodyLimits {
@@ -30,6 +32,7 @@ impl Default for BodyLimits {
         Self {
             request: u64::MAX,
             response: u64::MAX,
+            held: false,
         }
     }
 }

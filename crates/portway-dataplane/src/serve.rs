@@ -322,6 +322,13 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
     if !x.scratch.mirrors.is_empty() {
         mirror::send(x);
     }
+    if configured.retry_body_bytes > 0 {
+        // Boxed because it is rare.
+        let held = Box::pin(body::hold(x, downstream, configured.retry_body_bytes)).await;
+        if let Err(fault) = held {
+            return reply::fault(x, downstream, fault).await;
+        }
+    }
     let request = repeatable(x);
     let key = group::key(configured, x.client, &*x);
     let bound = bound(x, group, configured);
@@ -495,7 +502,8 @@ pub(crate) fn while_there<T>(
 pub(crate) fn repeatable(x: &Exchange<'_>) -> Repeatable {
     Repeatable {
         idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
-        replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
+        replayable: x.scratch.body_limits.held
+            || matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
         came: x.ledger.started,
     }
 }

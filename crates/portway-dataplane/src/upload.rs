@@ -42,7 +42,11 @@ impl Upload {
         }
         let head = head::request(x);
         let has_body = !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
-        let first = (has_body && x.arena.len() > x.head_len).then(|| x.arena.split_off(x.head_len));
+        let first =
+            (has_body && x.arena.len() > x.head_len).then(|| match x.scratch.body_limits.held {
+                true => x.arena.copy_off(x.head_len),
+                false => x.arena.split_off(x.head_len),
+            });
         Self {
             transfer: Transfer::request(x.framing.body, head, first)
                 .allowing(x.scratch.body_limits.request),

@@ -457,6 +457,8 @@ pub struct GroupDraft {
     pub retries: Option<Spanned<u32>>,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
     pub retry_budget: Option<Spanned<u32>>,
+    /// Bodies of up to so many bytes are held, so that they can be sent again; 0: none are.
+    pub retry_body_bytes: Option<Spanned<u32>>,
     /// How long the first waits, a random part left out; each further one twice as long.
     pub retry_backoff: Option<Spanned<Duration>>,
     /// No attempt beyond the first begins later than this after the request came.
@@ -527,6 +529,7 @@ impl GroupDraft {
             deregistration_delay: None,
             retries: None,
             retry_budget: None,
+            retry_body_bytes: None,
             retry_backoff: None,
             retry_within: None,
             max_connections: None,

@@ -378,6 +378,7 @@ impl Lift<'_> {
             deregistration_delay: some(&group.deregistration_delay),
             retries: unless(&group.retries, &defaults::RETRIES),
             retry_budget: unless(&group.retry_budget, &defaults::RETRY_BUDGET),
+            retry_body_bytes: unless(&group.retry_body_bytes, &0),
             retry_backoff: unless(&group.retry_backoff, &Duration::ZERO),
             retry_within: some(&group.retry_within),
             retry_idempotent_only: unless(&group.retry_idempotent_only, &false),

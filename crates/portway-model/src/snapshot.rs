@@ -416,6 +416,8 @@ pub struct TargetGroup {
     pub retries: u32,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
     pub retry_budget: u32,
+    /// Bodies of up to so many bytes are held, so that they can be sent again; 0: none are.
+    pub retry_body_bytes: u32,
     /// How long the first waits, a random part left out; each further one twice as long.
     pub retry_backoff: Duration,
     /// No attempt beyond the first begins later than this after the request came; `None`: no limit.

@@ -28,6 +28,7 @@ fields!(GroupDraft {
     "deregistration_delay" => deregistration_delay,
     "retries" => retries,
     "retry_budget" => retry_budget,
+    "retry_body_bytes" => retry_body_bytes,
     "retry_backoff" => retry_backoff,
     "retry_within" => retry_within,
     "retry_idempotent_only" => retry_idempotent_only,

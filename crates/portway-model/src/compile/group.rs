@@ -71,6 +71,8 @@ impl Compiler<'_> {
             draft.retry_budget,
             (0, MAX_RETRY_BUDGET),
         );
+        let kept = (0, limits::MAX_KEPT_BODY);
+        given_within(found, "a body's bytes", draft.retry_body_bytes, kept);
         let backoff = draft.retry_backoff;
         let retry_backoff =
             limits::duration_or_zero(found, "the wait before a retry", backoff, Duration::ZERO);
@@ -103,6 +105,7 @@ impl Compiler<'_> {
             retry_budget: draft
                 .retry_budget
                 .map_or(defaults::RETRY_BUDGET, |x| x.value),
+            retry_body_bytes: draft.retry_body_bytes.map_or(0, |x| x.value),
             retry_backoff,
             retry_within,
             retry_idempotent_only: draft.retry_idempotent_only.is_some_and(|x| x.value),

@@ -690,6 +690,7 @@ impl Choices {
         draft.hash_balance_factor = self.setting(|c| c.one(0, &[101, 150]));
         draft.retries = self.setting(|c| c.below(101));
         draft.retry_budget = self.setting(|c| c.below(10_001));
+        draft.retry_body_bytes = self.setting(|c| c.below(1_048_577));
         draft.retry_backoff = self.setting(|c| c.one(Duration::ZERO, &[Duration::from_millis(25)]));
         draft.retry_within = self.setting(Self::duration);
         draft.retry_idempotent_only = self.setting(|c| c.one_in(2));

@@ -1,5 +1,6 @@
 //! Retries that a group can bear, and requests that wait only as long as there is a place for them.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
@@ -148,4 +149,103 @@ fn attempts_and_exchanges_have_times() {
     assert_eq!(statuses(web, "/", 2), ["504", "504"]);
     assert_eq!(faults("total_timeout"), "2");
     assert_eq!(slow.join().unwrap(), "200");
+}
+
+/// A target that reads a whole request and answers 503, or closes without an answer.
+fn refuses(closes: bool) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let (mut all, mut piece) = (Vec::new(), [0; 65536]);
+                let ends =
+                    |all: &[u8]| all.ends_with(b"THE END") || all.ends_with(b"\r\n0\r\n\r\n");
+                while !ends(&all) {
+                    match stream.read(&mut piece) {
+                        Ok(n) if n > 0 => all.extend_from_slice(piece.get(..n).unwrap()),
+                        _ => return,
+                    }
+                }
+                if !closes {
+                    let _ = stream.write_all(
+                        b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                    );
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn bodies_that_are_held_are_sent_again() {
+    let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
+    let (no, gone) = (refuses(false), refuses(true));
+    let with = |ports: &[u16], more: &str| {
+        format!(
+            "{}{}retries = 3\nretry_budget = 0\n{more}",
+            listener("web", web, "app"),
+            group("app", ports)
+        )
+    };
+    let all = [dead, no, gone, app.port];
+    let on = "retry_on = ['connect_failure', 503, 'empty_response']\n";
+    let held = format!("retry_body_bytes = 300000\n{on}");
+    let stage = Stage::new(&with(&all, &held));
+    let body = "all work and no play ".repeat(12_000) + "THE END";
+    stage.scene.file("body", &body);
+    let url = format!("http://127.0.0.1:{web}/form");
+    let send = |method: &str, coding: &str| {
+        let body = [
+            "-X",
+            method,
+            "-H",
+            coding,
+            "--data-binary",
+            "@body",
+            &url,
+            &url,
+        ];
+        let arguments = [&["-s", "-i", "-m", "30"], &body[..]].concat();
+        stage.scene.curl(&arguments).good()
+    };
+    let check = |method: &str| {
+        for coding in ["X-Coding: none", "Transfer-Encoding: chunked"] {
+            for _ in 0..4 {
+                // Two on one connection: nothing of the first is taken for the second.
+                let answers = send(method, coding);
+                let served = answers.matches("X-Server: app\r\n").count();
+                let whole = answers.matches(&body).count();
+                assert_eq!(
+                    (served, whole),
+                    (2, 2),
+                    "{method} {coding}: {:.300}",
+                    answers
+                );
+            }
+        }
+    };
+    check("PUT");
+    check("POST");
+    let retries = number(&stage, "portway_target_group_retries_total");
+    assert!(retries >= 30, "{retries}");
+    // Longer ones go on as they come, and only once they are sent.
+    let short = format!("retry_body_bytes = 1000\n{on}");
+    stage.becomes(&with(&[no, app.port], &short));
+    let answers: String = (0..4).map(|_| send("PUT", "X-Coding: none")).collect();
+    assert!(
+        answers.contains("HTTP/1.1 503 ") && answers.contains("X-Server: app"),
+        "{answers:.300}"
+    );
+    stage.becomes(&with(&all, &held));
+    check("PUT");
+    // Nobody is there.
+    stage.becomes(&with(&[dead], &held));
+    let answers = send("PUT", "X-Coding: none");
+    assert_eq!(
+        answers.matches("HTTP/1.1 502 ").count(),
+        2,
+        "{answers:.300}"
+    );
 }
