@@ -3,7 +3,9 @@
 //! Reads the files (paths begin in the folder of the configuration that names them), lets [`crate::tls`] judge them, and says
 //! what is wrong at the object that names the file. Everything is read and judged, also after the first error.
 
+mod figures;
 mod listener;
+mod staples;
 mod upstream;
 
 use std::os::unix::fs::PermissionsExt;
@@ -12,12 +14,14 @@ use std::sync::Arc;
 
 use portway_dataplane::client_tls::AnswersHello;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::name::Name;
 use portway_model::settings::TlsVersion as OurVersion;
 use portway_model::snapshot::{Certificate, Snapshot, TlsPolicy};
 use portway_model::span::{Sources, Span};
 use rustls_pki_types::UnixTime;
 
+pub(crate) use figures::figures as certificate_figures;
+pub(crate) use staples::Staples;
+use staples::staple;
 pub use upstream::GroupTls;
 pub(crate) use upstream::trusting;
 
@@ -27,7 +31,6 @@ use crate::sources::folder_of;
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
-use crate::tls::staple::Staple;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::x509::DAY;
 
@@ -208,10 +211,18 @@ fn identity(
             }
             let mut texts = texts.into_iter().map(|(_, text)| text);
             let mut identity = identity.serving(&certificate.names);
-            if let Some(file) = &certificate.ocsp {
-                let path = folder.join(file);
-                identity.staple = staple(&identity, (name, &path), (span, now), found)?;
-            }
+            let of_issuer = match &certificate.issuer {
+                Some(file) => Some(read_pem(&folder.join(file), span, found)?),
+                None => None,
+            };
+            let staples = Staples {
+                certificate: name.to_string(),
+                of_issuer,
+                fetch: certificate.ocsp_fetch.clone(),
+                has_file: certificate.ocsp.is_some(),
+            };
+            let answer = certificate.ocsp.as_ref().map(|file| folder.join(file));
+            identity.staple = staple(&mut identity, &staples, answer, (span, now), found)?;
             Some(CertificateFile {
                 name: certificate.file.clone(),
                 key_name: certificate.key.clone(),
@@ -219,43 +230,13 @@ fn identity(
                 key_text: texts.next(),
                 identity: Arc::new(identity),
                 hosts: certificate.names.clone(),
+                staples,
             })
         }
         Err(error) => {
             let message = format!("certificate `{name}` cannot be used: {error}");
             found.push(Diagnostic::error(Code::Certificate, span, message));
             None
-        }
-    }
-}
-
-/// What a file says of a certificate, if that may be shown. The outer `None`: there is no such file.
-fn staple(
-    identity: &Identity,
-    (name, path): (&Name, &Path),
-    (span, now): (Span, UnixTime),
-    found: &mut Diagnostics,
-) -> Option<Option<Arc<Staple>>> {
-    let der = match read_limited(path, MAX_OCSP_BYTES) {
-        Ok(der) => der,
-        Err(reason) => {
-            let message = format!("cannot read `{}`: {reason}", path.display());
-            found.push(Diagnostic::error(Code::Unreadable, span, message));
-            return None;
-        }
-    };
-    let staple = Staple::of(identity);
-    match staple.take(&der, now) {
-        Ok(_) => Some(Some(Arc::new(staple))),
-        Err(reason) => {
-            let message = format!(
-                "certificate `{name}` is shown without the answer of OCSP in `{}`: {reason}",
-                path.display()
-            );
-            let help = "have the authority asked again (`openssl ocsp -respout`), and reload";
-            let warning = Diagnostic::warning(Code::CertificateWarning, span, message);
-            found.push(warning.help(help));
-            Some(None)
         }
     }
 }

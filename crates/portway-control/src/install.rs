@@ -44,6 +44,7 @@ use crate::maps::{self, MapSets};
 use crate::members;
 use crate::memory;
 use crate::names::{Asked, NameBook};
+use crate::ocsp::Stapler;
 use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
@@ -339,6 +340,10 @@ impl Prepared {
         let certificates = self.loaded.tls.loaded.clone();
         let files = self.loaded.files.clone();
         let (services, calls) = Services::channel();
+        let stapler = Arc::new(Stapler::default());
+        if let Some(kept) = self.history.kept_answers() {
+            stapler.keep_in(kept);
+        }
         let process = Arc::new(ProcessState::default());
         let ready = Ready {
             snapshot: self.snapshot,
@@ -359,6 +364,7 @@ impl Prepared {
                 zone: Zone::system(),
                 services,
                 names: self.names,
+                stapler: stapler.clone(),
             },
         );
         installed.generation = self
@@ -377,6 +383,7 @@ impl Prepared {
         installed.look_after(&self.targets.alone, &mut tasks);
         drop(self.asked);
         tasks.spawn(renew(self.tickets.clone()));
+        tasks.spawn(stapler.keep_fetching(plane.metrics.process().clone()));
         let drains = Arc::new(drains);
         tasks.spawn(drains.clone().keep_looking());
         let statistics = Arc::new(Statistics::new(installed, workers));

@@ -37,6 +37,7 @@ pub mod planning;
 mod privileges;
 pub mod operations;
 mod outliers;
+pub mod ocsp;
 mod own_descriptors;
 mod recertify;
 pub mod reload;

@@ -31,6 +31,7 @@ use crate::install::Loaded;
 use crate::logs::Tellers;
 use crate::memory;
 use crate::names::NameBook;
+use crate::ocsp::Stapler;
 use crate::outliers;
 use crate::resolve;
 use crate::targets::{Peers, Targets, WatchedTarget};
@@ -43,6 +44,7 @@ pub(crate) struct Base {
     pub(crate) zone: Zone,
     pub(crate) services: Services,
     pub(crate) names: Arc<NameBook>,
+    pub(crate) stapler: Arc<Stapler>,
 }
 
 /// Everything that a configuration needs to be put to work.
@@ -77,6 +79,7 @@ impl Installed {
             zone: plane.zone.clone(),
             services: plane.services.clone(),
             names: self.names.clone(),
+            stapler: self.stapler.clone(),
         };
         let numbers = (plane.number + 1, generation);
         Self::make(Some(self), ready, base, numbers)
@@ -141,8 +144,11 @@ impl Installed {
             judges: tls.judges,
             generation,
             names: base.names,
+            stapler: base.stapler,
             plane: Arc::new(plane),
         };
+        // What is known of certificates is shown from the first handshake on.
+        made.certificates.look_after(&made.stapler);
         made.tell_of_targets();
         made
     }

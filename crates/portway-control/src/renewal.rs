@@ -5,17 +5,20 @@
 //! the old one or the new one; sessions and tickets go on.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use portway_core::certificate::Certificate as Parts;
 use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 
+use crate::certificates::Staples;
+use crate::ocsp::Stapler;
 use crate::tls::client::RenewableKey;
 use crate::tls::identity::{Identity, IdentityError, PemSource, load_identity};
 use crate::tls::pem::{self, PemError};
 use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
+use crate::tls::staple::Staple;
 use crate::tls::x509::{CertificateFacts, PublicKeyKind, moment};
 
 /// All certificates of the configuration.
@@ -25,6 +28,8 @@ pub struct Certificates {
     /// Targets are shown these, by the position of the certificate.
     targets: Vec<(usize, Arc<RenewableKey>)>,
     state: Mutex<State>,
+    /// Who fetches answers of OCSP, once this is at work.
+    stapler: OnceLock<Arc<Stapler>>,
 }
 
 /// What the clients of a listener are shown.
@@ -56,6 +61,8 @@ pub(crate) struct CertificateFile {
     pub(crate) identity: Arc<Identity>,
     /// What it is shown for in place of its names, as the configuration says it.
     pub(crate) hosts: Vec<String>,
+    /// How what its authority says of it is come by.
+    pub(crate) staples: Staples,
 }
 
 /// What is to replace a certificate.
@@ -123,6 +130,38 @@ impl Certificates {
             no_match,
             certificates,
         });
+    }
+
+    /// Has answers of OCSP fetched from now on.
+    pub(crate) fn look_after(&self, stapler: &Arc<Stapler>) {
+        let _ = self.stapler.set(stapler.clone());
+        stapler.attach(&self.staples());
+    }
+
+    /// The places of answers of OCSP.
+    pub(crate) fn staples(&self) -> Vec<Arc<Staple>> {
+        let state = self.state();
+        let files = state.files.iter();
+        files.filter_map(|it| it.identity.staple.clone()).collect()
+    }
+
+    /// The same with the file of each certificate.
+    pub(crate) fn stapled(&self) -> Vec<(String, Arc<Staple>)> {
+        let state = self.state();
+        let files = state.files.iter();
+        let stapled = files.filter_map(|it| Some((it.name.clone(), it.identity.staple.clone()?)));
+        stapled.collect()
+    }
+
+    /// Who fetches answers.
+    pub(crate) fn stapler(&self) -> Option<&Arc<Stapler>> {
+        self.stapler.get()
+    }
+
+    /// Of each certificate, in the order of the configuration.
+    pub(crate) fn identities(&self) -> Vec<Arc<Identity>> {
+        let state = self.state();
+        state.files.iter().map(|it| it.identity.clone()).collect()
     }
 
     pub(crate) fn add_target(&mut self, certificate: usize, key: Arc<RenewableKey>) {
@@ -237,6 +276,12 @@ impl Certificates {
                 positions.push(at);
             }
         }
+        // New ones show what is known before anybody sees them.
+        if let Some(stapler) = self.stapler() {
+            let renewed = positions.iter().filter_map(|at| state.files.get(*at));
+            let staples = renewed.filter_map(|it| it.identity.staple.clone());
+            stapler.attach(&staples.collect::<Vec<_>>());
+        }
         let mut uses = 0;
         for listener in &self.listeners {
             if !listener
@@ -336,7 +381,11 @@ impl CertificateFile {
         let sources = sources.into_iter().flatten();
         let sources: Vec<PemSource<'_>> = sources.map(|text| PemSource { name, text }).collect();
         let identity = match load_identity(&sources, UnixTime::now()) {
-            Ok((identity, _)) => Arc::new(identity),
+            Ok((mut identity, _)) => {
+                let place = self.staples.place(&mut identity);
+                identity.staple = place.map(|(staple, _)| staple);
+                Arc::new(identity)
+            }
             Err(IdentityError::Pem {
                 error: PemError::NoKey,
                 ..
@@ -350,6 +399,7 @@ impl CertificateFile {
             key_text: key_text.cloned(),
             identity,
             hosts: Vec::new(),
+            staples: self.staples.clone(),
         })
     }
 }
@@ -443,6 +493,7 @@ mod tests {
             key_text: Some(key_text.as_bytes().to_vec()),
             identity: Arc::new(identity),
             hosts: Vec::new(),
+            staples: Staples::default(),
         }
     }
 

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
 use crate::bind::{self, SocketFiles};
+use crate::certificates::certificate_figures;
 use crate::change::Changing;
 use crate::circuits;
 use crate::drains::{self, Drains};
@@ -265,6 +266,8 @@ impl Running {
         let circuits = circuits::figures(&installed.plane.circuits);
         let tables = tables(&installed.plane);
         let logs = self.threads().as_ref().map(|it| it.logs.figures());
+        let identities = installed.certificates.identities();
+        let certificates = certificate_figures(&installed.plane.snapshot, &identities);
         let process = ProcessFigures {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
@@ -275,6 +278,7 @@ impl Running {
             memory: memory::figures(&self.process),
             tables: &tables,
             logs: logs.as_deref().unwrap_or_default(),
+            certificates: &certificates,
         };
         let targets = |group: usize, target: usize| {
             let targets = installed.targets.get(group);

@@ -278,6 +278,7 @@ impl World {
             zone: Zone::system(),
             services: Services::channel().0,
             names: Arc::default(),
+            stapler: Arc::default(),
         };
         let ready = Ready {
             sinks: (vec![None; snapshot.listeners.len()], tellers),

@@ -14,6 +14,8 @@ pub struct Response<'d> {
     pub algorithm: &'d [u8],
     /// The signature.
     pub signature: &'d [u8],
+    /// When it was signed, in seconds since 1970.
+    pub produced: i64,
     /// Certificates that may help to verify it.
     pub certificates: Vec<&'d [u8]>,
     /// What is said, certificate by certificate.
@@ -45,6 +47,8 @@ pub struct Answer<'d> {
 /// What a certificate is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateId<'d> {
+    /// All of it, in DER.
+    pub whole: &'d [u8],
     /// The digest that both are made with.
     pub digest: Digest,
     /// Of the issuer's name in DER.
@@ -130,7 +134,7 @@ impl<'d> Response<'d> {
         data.take(FIRST);
         // Who answers, by name or key, and when: the signature says the one, the answers the other.
         data.any()?;
-        data.take(Tag::GENERALIZED_TIME)?;
+        let produced = seconds_of(data.take(Tag::GENERALIZED_TIME)?)?;
         let mut all = Der(data.take(Tag::SEQUENCE)?);
         let mut answers = Vec::new();
         while let Some(one) = all.take(Tag::SEQUENCE) {
@@ -140,6 +144,7 @@ impl<'d> Response<'d> {
             signed,
             algorithm,
             signature,
+            produced,
             certificates,
             answers,
         })
@@ -148,7 +153,7 @@ impl<'d> Response<'d> {
 
 impl<'d> Answer<'d> {
     fn read(mut one: Der<'d>) -> Option<Self> {
-        let certificate = CertificateId::read(Der(one.take(Tag::SEQUENCE)?))?;
+        let certificate = CertificateId::read(one.whole(Tag::SEQUENCE)?)?;
         let status = match one.any()?.0 {
             GOOD => Status::Good,
             REVOKED => Status::Revoked,
@@ -170,13 +175,16 @@ impl<'d> Answer<'d> {
 }
 
 impl<'d> CertificateId<'d> {
-    fn read(mut id: Der<'d>) -> Option<Self> {
+    /// Reads `CertID`, RFC 6960 section 4.1.1; `None`: it is none.
+    pub fn read(whole: &'d [u8]) -> Option<Self> {
+        let mut id = Der(Der(whole).take(Tag::SEQUENCE)?);
         let digest = match Der(id.take(Tag::SEQUENCE)?).take(Tag::OBJECT)? {
             SHA1 => Digest::Sha1,
             SHA256 => Digest::Sha256,
             _ => Digest::Other,
         };
         Some(Self {
+            whole,
             digest,
             issuer_name: id.take(OCTET_STRING)?,
             issuer_key: id.take(OCTET_STRING)?,
@@ -193,9 +201,9 @@ pub fn without_zeros(number: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Asks for one certificate, by SHA-1 as RFC 5019 section 2.1.1 wants it: `OCSPRequest`, RFC 6960 section 4.1.1.
+/// What a certificate is called by SHA-1, as RFC 5019 section 2.1.1 wants it: `CertID`, RFC 6960 section 4.1.1.
 /// `issuer_name` and `issuer_key` are digests, `serial` are the bytes of the number in the certificate.
-pub fn request(issuer_name: &[u8], issuer_key: &[u8], serial: &[u8]) -> Vec<u8> {
+pub fn certificate_id(issuer_name: &[u8], issuer_key: &[u8], serial: &[u8]) -> Vec<u8> {
     let algorithm = [write(Tag::OBJECT, SHA1), write(NULL, &[])].concat();
     let id = [
         write(Tag::SEQUENCE, &algorithm),
@@ -203,10 +211,13 @@ pub fn request(issuer_name: &[u8], issuer_key: &[u8], serial: &[u8]) -> Vec<u8> 
         write(OCTET_STRING, issuer_key),
         write(Tag::INTEGER, serial),
     ];
+    write(Tag::SEQUENCE, &id.concat())
+}
+
+/// Asks for the certificate that is called so: `OCSPRequest`, RFC 6960 section 4.1.1.
+pub fn request(id: Vec<u8>) -> Vec<u8> {
     // Request, requestList, TBSRequest, OCSPRequest.
-    (0..4).fold(write(Tag::SEQUENCE, &id.concat()), |inner, _| {
-        write(Tag::SEQUENCE, &inner)
-    })
+    (0..4).fold(id, |inner, _| write(Tag::SEQUENCE, &inner))
 }
 
 #[cfg(test)]
@@ -261,8 +272,9 @@ mod tests {
     fn the_question_of_openssl_is_ours() {
         let der = bytes(GOOD_ANSWER);
         let id = Response::read(&der).unwrap().answers[0].certificate;
-        let asked = request(id.issuer_name, id.issuer_key, &[0x00, 0xB1]);
-        assert_eq!(asked, bytes(QUESTION));
+        let ours = certificate_id(id.issuer_name, id.issuer_key, &[0x00, 0xB1]);
+        assert_eq!(ours, id.whole);
+        assert_eq!(request(ours), bytes(QUESTION));
     }
 
     /// Whatever is cut off or turned over is no answer, or another one, and nothing panics.

@@ -6,6 +6,7 @@ use crate::buffer::Buffer;
 use crate::client_tls::{AnswersHello, Judged, take_judged};
 use crate::connection::{Connection, TlsDetails};
 use crate::fault::Fault;
+use crate::handshake_failure::failure;
 use crate::record;
 use crate::rules::{Rules, Verdict};
 use crate::stream::Stream;
@@ -271,6 +272,7 @@ async fn handshake(
     })
     .await;
     let (mut shown, mut judge) = (None, None);
+    let is_answered = hello.is_ok();
     let session = hello.and_then(|hello| {
         let terms = tls.answer(&hello.client_hello());
         (shown, judge) = (terms.certificate, terms.judge);
@@ -297,7 +299,8 @@ async fn handshake(
     };
     let metrics = connection.shard().listener(connection.listener.index());
     if let Err(error) = done {
-        metrics.tls_handshakes_failed.add(1);
+        let reason = failure(&error, is_answered, shown.is_some());
+        metrics.tls_handshakes_failed.count(reason);
         let why = handshake_error(&error, judged.as_ref());
         if let Some(session) = stream.server_session() {
             let judged = judged.unwrap_or_default();

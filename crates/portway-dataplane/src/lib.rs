@@ -82,6 +82,7 @@ pub mod wants;
 pub mod worker;
 
 mod handed;
+mod handshake_failure;
 mod buffer;
 pub mod memory;
 mod captures;

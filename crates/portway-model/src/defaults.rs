@@ -116,3 +116,5 @@ pub const CONTROL_LEVEL: ControlLevel = ControlLevel::Operator;
 pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections to control sockets, HAProxy's `stats maxconn`.
 pub const CONTROL_CONNECTIONS: u32 = 10;
+/// Time between two fetches of an answer of OCSP at least: HAProxy's `tune.ssl.ocsp-update.mindelay`.
+pub const OCSP_MIN_REFRESH: Duration = Duration::from_secs(300);

@@ -10,6 +10,7 @@ use crate::life::ConnectionLifeDraft;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::ocsp::OcspDraft;
 use crate::passive::PassiveHealth;
 use crate::resolution::ResolutionDraft;
 use crate::settings::{
@@ -727,8 +728,11 @@ pub struct CertificateDraft {
     pub pem: Option<Spanned<String>>,
     /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
     pub names: Vec<Spanned<String>>,
-    /// File of the answer of its authority (OCSP, in DER) that clients are shown with it.
-    pub ocsp: Option<Spanned<String>>,
+    /// PEM file with the certificate of its issuer, where the chain does not have it: answers of OCSP are judged by it, and
+    /// clients are not shown it.
+    pub issuer: Option<Spanned<String>>,
+    /// The answer of its authority that clients are shown with it.
+    pub ocsp: OcspDraft,
     /// Settings for clients that are shown it, in place of those of the listener.
     pub tls: CertificateTlsDraft,
 }

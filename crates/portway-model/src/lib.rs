@@ -41,6 +41,7 @@ pub mod merge;
 pub mod mirror;
 pub mod min_rate;
 pub mod name;
+pub mod ocsp;
 pub mod page;
 pub mod passive;
 pub mod pattern;

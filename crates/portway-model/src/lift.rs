@@ -24,15 +24,16 @@ use crate::expression::{Expression, Template};
 use crate::log::LogDestination;
 use crate::members;
 use crate::name::Name;
+use crate::ocsp::OcspDraft;
 use crate::settings::{
     CertificateJudge, ClientAuth, Faults, ForwardedMode, GroupTimeouts, ListenerTimeouts,
     OwnAnswers, Protocol, SocketOptions, Tags,
 };
 use crate::snapshot::{
-    AccessLog, Agent, CertificateId, CertificateTls, Clients, ControlSocket, ErrorPage, Forwarded,
-    GroupId, HealthCheck, Listener, ListenerId, ListenerTls, MapId, Process, RequestId, Rules,
-    Snapshot, StickTableId, Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls,
-    User, UserlistId,
+    AccessLog, Agent, Certificate, CertificateId, CertificateTls, Clients, ControlSocket,
+    ErrorPage, Forwarded, GroupId, HealthCheck, Listener, ListenerId, ListenerTls, MapId, Process,
+    RequestId, Rules, Snapshot, StickTableId, Target, TargetGroup, TargetRef, TargetTls, TlsPolicy,
+    UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -81,7 +82,8 @@ fn lift_written(snapshot: &Snapshot) -> Draft {
                     .cloned()
                     .map(Spanned::bare)
                     .collect(),
-                ocsp: certificate.ocsp.clone().map(Spanned::bare),
+                issuer: certificate.issuer.clone().map(Spanned::bare),
+                ocsp: ocsp(certificate),
                 tls: certificate
                     .tls
                     .as_deref()
@@ -502,6 +504,17 @@ fn clients(clients: &Clients) -> ClientsDraft {
         judge: unless(&clients.judge, &CertificateJudge::Portway),
         ignored: unless(&clients.ignored, &Faults::default()),
         ignored_above: unless(&clients.ignored_above, &Faults::default()),
+    }
+}
+
+fn ocsp(certificate: &Certificate) -> OcspDraft {
+    let fetch = certificate.ocsp_fetch.as_ref();
+    OcspDraft {
+        file: certificate.ocsp.clone().map(Spanned::bare),
+        fetch: fetch.map(|_| Spanned::bare(true)),
+        responder: fetch.and_then(|it| it.responder.clone().map(Spanned::bare)),
+        min_refresh: fetch.and_then(|it| unless(&it.min_refresh, &defaults::OCSP_MIN_REFRESH)),
+        max_refresh: fetch.and_then(|it| it.max_refresh.map(Spanned::bare)),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::life::ConnectionLife;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::ocsp::OcspFetch;
 use crate::passive::PassiveHealth;
 use crate::resolution::Resolution;
 use crate::settings::{
@@ -706,8 +707,12 @@ pub struct Certificate {
     pub pem: Option<String>,
     /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
     pub names: Vec<String>,
+    /// PEM file with the certificate of its issuer, for judging answers of OCSP.
+    pub issuer: Option<String>,
     /// File of the answer of its authority (OCSP, in DER) that clients are shown with it.
     pub ocsp: Option<String>,
+    /// How such answers are fetched.
+    pub ocsp_fetch: Option<OcspFetch>,
     /// Settings for clients that are shown it, in place of those of the listener.
     pub tls: Option<Box<CertificateTls>>,
     /// The text that made it.

@@ -126,6 +126,19 @@ pub enum Event<'a> {
         /// How many, or why there are none.
         keys: Result<usize, &'a str>,
     },
+    /// An answer of OCSP is shown, or cannot be, other than before.
+    OcspFetched {
+        /// The certificate's name in the configuration.
+        certificate: &'a str,
+        /// The responder.
+        url: &'a str,
+        /// Why there is no new one.
+        answer: Result<(), &'a str>,
+        /// Until when the one that is shown is true; `None`: none is shown.
+        until: Option<&'a str>,
+        /// The certificate asks clients to insist on one.
+        is_must: bool,
+    },
     /// Other addresses are targets by a name that stands for many.
     MembersChanged {
         /// Name of the group.
@@ -291,6 +304,7 @@ impl Event<'_> {
             Event::HealthCheckNotMade { .. } => "health_check_not_made",
             Event::TargetResolved { .. } => "target_resolved",
             Event::KeysFetched { .. } => "keys_fetched",
+            Event::OcspFetched { .. } => "ocsp_fetched",
             Event::MembersChanged { .. } => "members_changed",
             Event::MemoryShort { .. } => "memory_short",
             Event::MemoryEnough { .. } => "memory_enough",
@@ -323,6 +337,12 @@ impl Event<'_> {
                 address: Err(_), ..
             }
             | Event::KeysFetched { keys: Err(_), .. } => Level::WARN,
+            Event::OcspFetched {
+                until: None,
+                is_must: true,
+                ..
+            } => Level::ERROR,
+            Event::OcspFetched { answer: Err(_), .. } => Level::WARN,
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
@@ -345,6 +365,7 @@ impl Event<'_> {
             | Event::CircuitBreakerChanged { .. }
             | Event::TargetResolved { .. }
             | Event::KeysFetched { .. }
+            | Event::OcspFetched { .. }
             | Event::MembersChanged { .. }
             | Event::MemoryEnough { .. }
             | Event::CertificateLoaded { .. }
@@ -470,6 +491,29 @@ impl fmt::Display for Event<'_> {
                 keys: Err(why),
             } => {
                 write!(f, "the keys of tokens cannot be fetched from {url}: {why}")
+            }
+            Event::OcspFetched {
+                certificate,
+                url,
+                answer,
+                until,
+                is_must,
+            } => {
+                match answer {
+                    Ok(()) => write!(
+                        f,
+                        "an answer of OCSP for certificate {certificate} is known from {url}"
+                    )?,
+                    Err(why) => write!(
+                        f,
+                        "there is no new answer of OCSP for certificate {certificate} from {url}: {why}"
+                    )?,
+                }
+                match (until, is_must) {
+                    (Some(until), _) => write!(f, "; clients are shown one that is true until {until}"),
+                    (None, false) => f.write_str("; clients are shown none"),
+                    (None, true) => f.write_str("; clients are shown none, and those that heed the certificate (must-staple) refuse it"),
+                }
             }
             Event::MembersChanged {
                 target_group,

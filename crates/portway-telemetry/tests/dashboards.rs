@@ -63,7 +63,7 @@ fn check(expression: &str) -> BTreeSet<&'static str> {
                     "code" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value),
                     "result" => [
                         "ok", "failed", "ended", "cut_off", "passed", "written", "dropped",
-                        "evicted", "refused",
+                        "evicted", "refused", "revoked",
                     ]
                     .contains(&value),
                     _ => true,

@@ -274,6 +274,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
             zone: Zone::system(),
             services: Services::channel().0,
             names: Arc::default(),
+            stapler: Arc::default(),
         },
     );
     installed.plane.set_initial_variables();

@@ -26,6 +26,7 @@ use crate::key_sets;
 use crate::logs::Tellers;
 use crate::maps::MapSets;
 use crate::names::NameBook;
+use crate::ocsp::Stapler;
 use crate::renewal::Certificates;
 use crate::targets::{Peers, Targets, WatchedTarget};
 pub(crate) use layout::Proxy;
@@ -239,6 +240,8 @@ pub struct Installed {
     pub(crate) generation: u64,
     /// Names of targets that are asked for.
     pub(crate) names: Arc<NameBook>,
+    /// Who fetches answers of OCSP.
+    pub(crate) stapler: Arc<Stapler>,
 }
 
 /// Looks at totals, and knows what there was.

@@ -7,6 +7,7 @@
 mod cookie_keys;
 mod diff;
 mod lock;
+mod ocsp_answers;
 mod store;
 
 use std::io;
@@ -22,6 +23,7 @@ use portway_model::span::Sources;
 use serde::{Deserialize, Serialize};
 
 use crate::history::lock::Owned;
+pub(crate) use crate::history::ocsp_answers::KeptAnswers;
 use crate::plan::Plan;
 use crate::privileges;
 use crate::reload::{NotReloaded, Reloaded, on_a_thread, unread};

@@ -1,7 +1,7 @@
 //! The hosts of a service, by SRV records (RFC 2782), and their addresses: the record is asked for again when it is over, and so is
 //! each host by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use portway_core::dns::{Data, Known, Service, Terms, settle};
 use portway_model::members::Member;
 use portway_model::resolution::Resolution;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::system::{self, Outcomes};
@@ -17,6 +17,10 @@ use super::{Answer, Counters, Key, chance_of, of_family, ranked, terms, why};
 
 /// Hosts of a service that are looked up: more targets than a group may have by one name.
 const MAX_HOSTS: usize = 512;
+/// Hosts of services that are looked up at once, of all services together: servers of names drop what comes in a burst.
+const HOSTS_AT_ONCE: usize = 32;
+/// Whose turn it is to look a host up.
+static TURNS: Semaphore = Semaphore::const_new(HOSTS_AT_ONCE);
 /// The largest weight that a member gets: those of the records are brought into this scale.
 const MAX_WEIGHT: u32 = 256;
 
@@ -81,8 +85,8 @@ impl Hosts {
     ) -> bool {
         let named: Vec<&Service> = of_hosts(services).take(MAX_HOSTS).collect();
         let before = self.0.len();
-        self.0
-            .retain(|host, _| named.iter().any(|it| it.host == *host));
+        let hosts: HashSet<&str> = named.iter().map(|it| &*it.host).collect();
+        self.0.retain(|host, _| hosts.contains(&**host));
         let mut is_news = self.0.len() != before;
         for service in named {
             self.0.entry(service.host.clone()).or_default();
@@ -98,6 +102,8 @@ impl Hosts {
         {
             let (host, resolver, counters) = (host.clone(), key.resolver.clone(), counters.clone());
             tasks.spawn(async move {
+                // It is never closed.
+                let _turn = TURNS.acquire().await.ok();
                 // Names in records are whole.
                 let outcomes = system::look_up(&format!("{host}."), &resolver, &counters).await;
                 (host, outcomes)

@@ -11,9 +11,11 @@ use portway_telemetry::events::CERTIFICATE_WARNING_DAYS;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::pem::{self, PemError};
-use super::staple::Staple;
+use super::staple::{Staple, verifies};
 use super::x509::{CertificateFacts, DAY, Fingerprint, PublicKeyKind, Validity, day};
 
 /// The longest chain we send, leaf included. Public chains have two to four certificates; clients give up at about ten.
@@ -35,6 +37,10 @@ pub struct Identity {
     pub certified_key: Arc<CertifiedKey>,
     /// The certificate of whoever issued the leaf, where the files have it.
     pub issuer_certificate: Option<CertificateDer<'static>>,
+    /// Where its authority is asked about it (OCSP), as it says itself.
+    pub responder: Option<String>,
+    /// It asks clients to insist on being shown an answer of its authority.
+    pub is_must_staple: bool,
     /// What its authority says of it, where clients are to be shown that.
     pub staple: Option<Arc<Staple>>,
     /// Host names that it serves, in lower case, wildcards as `*.example.com`.
@@ -376,13 +382,15 @@ pub fn load_identity(
         .for_each(|link| judge_dates(&link.facts, now, &mut findings));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
 
-    let issued = |it: &&Candidate| it.facts.subject_der == leaf.facts.issuer_der;
-    let issuer = candidates.iter().find(issued);
+    let issuer = candidates.iter().map(|it| &it.der);
+    let issuer = issuer_of(&leaf.der, issuer);
     let certificates = chain.iter().map(|link| link.der.clone()).collect();
     let identity = Identity {
         // Not `from_der`, which refuses X.509 v1; the keys were compared above.
         certified_key: Arc::new(CertifiedKey::new(certificates, signing_key)),
-        issuer_certificate: issuer.map(|it| it.der.clone()),
+        issuer_certificate: issuer.cloned(),
+        responder: leaf.facts.responders.first().cloned(),
+        is_must_staple: leaf.facts.is_must_staple,
         staple: None,
         names: leaf.facts.names(),
         common_name: leaf.facts.common_name_besides(),
@@ -395,6 +403,28 @@ pub fn load_identity(
         issuer: leaf.facts.issuer.clone(),
     };
     Ok((identity, findings))
+}
+
+/// Whoever has issued a certificate. Authorities of one name are told apart by who has made the signature, where that is of an
+/// algorithm that is still held for safe.
+pub(crate) fn issuer_of<'c>(
+    leaf: &[u8],
+    candidates: impl Iterator<Item = &'c CertificateDer<'static>>,
+) -> Option<&'c CertificateDer<'static>> {
+    let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+    let mut named = candidates.filter_map(|der| {
+        let (_, issuer) = X509Certificate::from_der(der).ok()?;
+        (issuer.subject().as_raw() == leaf.issuer().as_raw()).then_some((der, issuer))
+    });
+    let first = named.next()?;
+    let signed = leaf.tbs_certificate.as_ref();
+    let has_signed = |it: &X509Certificate<'_>| verifies(it, signed, &leaf.signature_value.data);
+    match has_signed(&first.1) {
+        true => Some(first.0),
+        false => named
+            .find(|(_, issuer)| has_signed(issuer))
+            .map_or(Some(first.0), |(der, _)| Some(der)),
+    }
 }
 
 struct Candidate {

@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use portway_core::ocsp::{
-    Answer, CertificateId, Digest, NoResponse, Response, Status, without_zeros,
+    Answer, CertificateId, Digest, NoResponse, Response, Status, certificate_id, without_zeros,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
@@ -18,17 +19,38 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::identity::Identity;
-use super::x509::day;
+use super::x509::{Fingerprint, day, fingerprint};
 
 /// Clocks of responders and ours may differ by so many seconds, as OpenSSL allows by default.
 const CLOCKS_DIFFER: i64 = 300;
+
+/// An answer that was fetched and does not say until when it is true is held to be for so many seconds: responders that sign
+/// each answer anew leave it out.
+const ENDLESS_LIFETIME: i64 = 3_600;
 
 /// The place of an answer, for one certificate.
 pub struct Staple {
     /// The certificate without one.
     bare: Arc<CertifiedKey>,
     issuer: Option<CertificateDer<'static>>,
+    /// How answers are fetched, where they are.
+    pub(crate) asked: Option<Asked>,
     shown: RwLock<Option<Shown>>,
+}
+
+/// Whom answers are asked of, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// What the certificate is called in the configuration.
+    pub(crate) certificate: String,
+    /// URL of the responder.
+    pub(crate) url: String,
+    /// The certificate asks clients to insist on an answer (RFC 7633).
+    pub(crate) is_must: bool,
+    /// Time between two fetches at least.
+    pub(crate) min_refresh: Duration,
+    /// Time between two fetches at most.
+    pub(crate) max_refresh: Option<Duration>,
 }
 
 /// An answer that is shown.
@@ -103,11 +125,11 @@ impl From<NoResponse> for NotShown {
 
 impl Staple {
     /// A place without an answer yet.
-    #[must_use]
-    pub fn of(identity: &Identity) -> Self {
+    pub(crate) fn of(identity: &Identity, asked: Option<Asked>) -> Self {
         Self {
             bare: Arc::clone(&identity.certified_key),
             issuer: identity.issuer_certificate.clone(),
+            asked,
             shown: RwLock::default(),
         }
     }
@@ -119,7 +141,8 @@ impl Staple {
     pub fn take(&self, der: &[u8], now: UnixTime) -> Result<Validity, NotShown> {
         let leaf = self.bare.cert.first().ok_or(NotShown::OfAnother)?;
         let issuer = self.issuer.as_deref();
-        let validity = judge(der, (leaf, issuer), seconds(now))?;
+        let may_be_endless = self.asked.is_some();
+        let validity = judge(der, (leaf, issuer), seconds(now), may_be_endless)?;
         let key = CertifiedKey {
             cert: self.bare.cert.clone(),
             key: Arc::clone(&self.bare.key),
@@ -131,6 +154,41 @@ impl Staple {
         };
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
         Ok(validity)
+    }
+
+    /// Shows nothing from now on.
+    pub(crate) fn withdraw(&self) {
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The answer that is shown, and how long it is true.
+    pub(crate) fn answer(&self) -> Option<(Vec<u8>, Validity)> {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown.as_ref()?;
+        Some((shown.key.ocsp.clone()?, shown.validity))
+    }
+
+    /// How long the answer that is shown now is true.
+    pub(crate) fn validity(&self, now: UnixTime) -> Option<Validity> {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let validity = shown.as_ref()?.validity;
+        (seconds(now) <= validity.until).then_some(validity)
+    }
+
+    /// SHA-256 of the certificate.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        fingerprint(self.bare.cert.first().map_or(&[], |it| it.as_ref()))
+    }
+
+    /// What the certificate is called by responders; `None` where its issuer is not known.
+    pub(crate) fn id(&self) -> Option<Vec<u8>> {
+        let (_, leaf) = X509Certificate::from_der(self.bare.cert.first()?).ok()?;
+        let (_, issuer) = X509Certificate::from_der(self.issuer.as_deref()?).ok()?;
+        let sha1 = |bytes: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
+        let name = sha1(leaf.issuer().as_raw());
+        let key = sha1(issuer.public_key().subject_public_key.data.as_ref());
+        let id = certificate_id(name.as_ref(), key.as_ref(), leaf.raw_serial());
+        Some(id)
     }
 
     /// The certificate with an answer that is true now.
@@ -155,11 +213,12 @@ fn seconds(now: UnixTime) -> i64 {
 }
 
 /// Whether an answer may be shown with `leaf`. Without the certificate of its issuer, its signature cannot be verified, and
-/// is not.
+/// is not. Nothing but who it is of is believed before its signature is.
 fn judge(
     der: &[u8],
     (leaf, issuer): (&[u8], Option<&[u8]>),
     now: i64,
+    may_be_endless: bool,
 ) -> Result<Validity, NotShown> {
     let response = Response::read(der)?;
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| NotShown::OfAnother)?;
@@ -167,25 +226,24 @@ fn judge(
     let mut answers = response.answers.iter();
     let answer = answers.find(|it| is_of(&it.certificate, &leaf, issuer.as_ref()));
     let answer: &Answer<'_> = answer.ok_or(NotShown::OfAnother)?;
+    if let Some(issuer) = issuer
+        && !is_signed(&response, &issuer, now)
+    {
+        return Err(NotShown::BadSignature);
+    }
     match answer.status {
         Status::Good => {}
         Status::Revoked => return Err(NotShown::Revoked),
         Status::Unknown => return Err(NotShown::Unknown),
     }
-    let (from, until) = (
-        answer.this_update,
-        answer.next_update.ok_or(NotShown::Endless)?,
-    );
+    let from = answer.this_update;
+    let endless = may_be_endless.then(|| from.saturating_add(ENDLESS_LIFETIME));
+    let until = answer.next_update.or(endless).ok_or(NotShown::Endless)?;
     if from > now.saturating_add(CLOCKS_DIFFER) {
         return Err(NotShown::NotYet(from));
     }
     if until < now {
         return Err(NotShown::Over(until));
-    }
-    if let Some(issuer) = issuer
-        && !is_signed(&response, &issuer, now)
-    {
-        return Err(NotShown::BadSignature);
     }
     Ok(Validity { from, until })
 }
@@ -233,7 +291,7 @@ fn is_named(signer: &X509Certificate<'_>, issuer: &X509Certificate<'_>, now: i64
 }
 
 /// Whether the key of a certificate has made a signature, by any algorithm that we hold for safe.
-fn verifies(signer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> bool {
+pub(super) fn verifies(signer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> bool {
     let spki = SubjectPublicKeyInfoDer::from(signer.public_key().raw);
     let Ok(key) = webpki::RawPublicKeyEntity::try_from(&spki) else {
         return false;
@@ -250,7 +308,6 @@ mod tests {
     use crate::tls::self_signed::self_signed;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use std::time::Duration;
 
     /// An authority, a certificate of it, and what `openssl ocsp` says of that for it, in base64.
     const AUTHORITY: &str = "
@@ -296,8 +353,9 @@ vV8+g+cKTQ0QZkzcmu8R";
         let [authority, leaf, answer] = [AUTHORITY, LEAF, ANSWER].map(bytes);
         let from = Response::read(&answer).unwrap().answers[0].this_update;
         let until = from + 86_400;
-        let check =
-            |leaf: &[u8], issuer: Option<&[u8]>, now: i64| judge(&answer, (leaf, issuer), now);
+        let check = |leaf: &[u8], issuer: Option<&[u8]>, now: i64| {
+            judge(&answer, (leaf, issuer), now, false)
+        };
         let good = Ok(Validity { from, until });
         for now in [from - CLOCKS_DIFFER, from, until] {
             assert_eq!(check(&leaf, Some(&authority), now), good);
@@ -325,6 +383,7 @@ vV8+g+cKTQ0QZkzcmu8R";
         let staple = Staple {
             bare: Arc::new(CertifiedKey::new(vec![leaf.into()], key)),
             issuer: Some(authority.into()),
+            asked: None,
             shown: RwLock::default(),
         };
         let at = |seconds: i64| {
@@ -352,7 +411,7 @@ vV8+g+cKTQ0QZkzcmu8R";
         for bit in (at..at + signed).step_by(7) {
             let mut other = answer.clone();
             other[bit] ^= 1;
-            let judged = judge(&other, (&leaf, Some(&authority)), from);
+            let judged = judge(&other, (&leaf, Some(&authority)), from, false);
             assert!(judged.is_err(), "{bit}: {judged:?}");
         }
     }

@@ -9,10 +9,10 @@ use std::net::IpAddr;
 
 use rustls_pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
-    OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519,
+    OID_PKCS1_RSAENCRYPTION, OID_PKIX_ACCESS_DESCRIPTOR_OCSP, OID_SIG_ED25519,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
@@ -61,6 +61,10 @@ pub struct CertificateFacts {
     pub self_signed: bool,
     /// The basic constraints say that it may sign others.
     pub is_ca: bool,
+    /// Where to ask whether it is revoked (OCSP), URLs of HTTP.
+    pub responders: Vec<String>,
+    /// It asks clients to insist on being shown an answer of its authority (RFC 7633).
+    pub is_must_staple: bool,
 }
 
 /// The algorithm and size of a public key.
@@ -163,6 +167,8 @@ impl CertificateFacts {
             serial: certificate.raw_serial_as_string(),
             fingerprint: fingerprint(der),
             is_ca: certificate.is_ca(),
+            responders: responders(&certificate),
+            is_must_staple: is_must_staple(&certificate),
         })
     }
 
@@ -276,6 +282,37 @@ fn is_host_pattern(name: &str) -> bool {
         !label.is_empty() && label.len() <= 63 && label.bytes().all(plain)
     };
     host.len() <= 253 && host.parse::<IpAddr>().is_err() && host.split('.').all(is_label)
+}
+
+/// `id-pe-tlsfeature`, RFC 7633.
+const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
+/// Its content for `status_request` alone, and with what else there may be in front of it.
+const STATUS_REQUEST: [u8; 3] = [2, 1, 5];
+
+fn is_must_staple(certificate: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter();
+    let feature = extensions.find(|it| it.oid.to_id_string() == TLS_FEATURE);
+    feature.is_some_and(|it| {
+        // A sequence of small numbers, each of three bytes.
+        let numbers = it.value.get(2..).unwrap_or_default();
+        numbers.chunks(3).any(|number| number == STATUS_REQUEST)
+    })
+}
+
+fn responders(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let extensions = certificate.extensions().iter();
+    let access = extensions.filter_map(|it| match it.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => Some(access),
+        _ => None,
+    });
+    let descriptions = access.flat_map(|it| &it.accessdescs);
+    let urls = descriptions.filter_map(|it| match &it.access_location {
+        GeneralName::URI(url) if it.access_method == OID_PKIX_ACCESS_DESCRIPTOR_OCSP => Some(*url),
+        _ => None,
+    });
+    urls.filter(|url| url.starts_with("http://"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {

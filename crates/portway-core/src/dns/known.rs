@@ -11,6 +11,7 @@
 //! The hard thing is what does not change: a server that fails for an hour must not take the targets of a name away, and records
 //! that come in another order are the same. Moments are times since any moment that stays the same.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use portway_model::resolution::Hold;
@@ -114,10 +115,9 @@ impl Known {
         let pause = pause.clamp(least, terms.max_ttl.max(least));
         let later = pause / SPREAD * (chance % 1000) / 1000;
         self.due = now + pause + later;
-        let same =
-            |it: &[Data]| before.len() == it.len() && before.iter().all(|one| it.contains(one));
-        let after: Vec<Data> = self.data().cloned().collect();
-        !same(&after)
+        let before: HashSet<&Data> = before.iter().collect();
+        let after: HashSet<&Data> = self.data().collect();
+        before != after
     }
 
     /// When it is to be asked for again.
@@ -136,9 +136,10 @@ impl Known {
     }
 
     fn take_in(&mut self, data: &[Data], now: Duration, obsolete: Duration) {
+        let named: HashSet<&Data> = data.iter().collect();
         let gone = self.records.iter().filter(|(it, seen)| {
             let holds = now.saturating_sub(*seen) < obsolete;
-            holds && !data.contains(it)
+            holds && !named.contains(it)
         });
         let gone: Vec<_> = gone.cloned().collect();
         self.records = data

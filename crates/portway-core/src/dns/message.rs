@@ -3,6 +3,7 @@
 //! An answer comes from the network, and perhaps from somebody else than who was asked: it counts only where number and question
 //! are those that were sent. Aliases are followed within the message, whatever the order of its records.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -224,9 +225,11 @@ impl Records<'_> {
             let Some((_, alias, of_alias)) = next else {
                 let here = self.found.iter().filter(|(owner, ..)| is_it(owner));
                 let mut data: Vec<Data> = Vec::new();
+                // An answer may have thousands of records.
+                let mut seen = HashSet::new();
                 for (_, one, of_one) in here {
                     ttl = ttl.min(*of_one);
-                    if !data.contains(one) {
+                    if seen.insert(one) {
                         data.push(one.clone());
                     }
                 }

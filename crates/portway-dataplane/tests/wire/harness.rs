@@ -279,6 +279,7 @@ fn rendered(plane: &Plane) -> String {
         circuits: &[],
         draining: [0; 3],
         names: NameFigures::default(),
+        certificates: &[],
     };
     plane
         .metrics

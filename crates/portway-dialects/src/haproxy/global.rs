@@ -6,7 +6,8 @@
 use super::lower::Base;
 use super::place::Place;
 use super::proxy::{
-    Versions, is_node, log_target, node_fault, of_files_only, permissions, version, version_flag,
+    Versions, is_node, log_target, node_fault, of_files_only, on_or_off, permissions, version,
+    version_flag,
 };
 use super::reader::Reader;
 use super::sections::{Section, SectionKind};
@@ -21,6 +22,7 @@ use portway_model::expression::{Scope, Template, TemplatePart};
 use portway_model::log::LogHostname;
 use portway_model::settings::ControlLevel;
 use portway_model::span::{Span, Spanned};
+use std::time::Duration;
 
 /// Workers at most, as many as HAProxy's threads.
 const MAX_THREADS: u64 = 64;
@@ -235,6 +237,16 @@ impl Global {
                 base.cut_extension = true;
             }
             "ssl-load-extra-files" => extra_files(base, line, reader),
+            "tune.ssl.ocsp-update.maxdelay" | "ocsp-update.maxdelay" => {
+                base.ocsp_updates.max_delay = seconds(line, reader);
+            }
+            "tune.ssl.ocsp-update.mindelay" | "ocsp-update.mindelay" => {
+                base.ocsp_updates.min_delay = seconds(line, reader);
+            }
+            "ocsp-update.mode" => {
+                base.ocsp_updates.mode =
+                    value(line, reader).and_then(|word| on_or_off(word, reader));
+            }
             "ssl-server-verify" => {
                 let Some(word) = value(line, reader) else {
                     return;
@@ -383,7 +395,7 @@ fn socket_option(
     }
 }
 
-/// `ssl-load-extra-files KIND…`. Issuers and timestamps that lie beside a certificate are not sent.
+/// `ssl-load-extra-files KIND…`. Timestamps that lie beside a certificate are not sent.
 fn extra_files(base: &mut Base, line: &Line, reader: &mut Reader<'_>) {
     const KINDS: [&str; 7] = ["all", "bundle", "issuer", "key", "none", "ocsp", "sctl"];
     if line.words.len() < 2 {
@@ -404,6 +416,7 @@ fn extra_files(base: &mut Base, line: &Line, reader: &mut Reader<'_>) {
     base.no_bundles = !has("bundle");
     base.no_key_files = !has("key");
     base.no_ocsp_files = !has("ocsp");
+    base.no_issuer_files = !has("issuer");
 }
 
 fn tls_options(versions: &mut Versions, of: OptionOf, line: &Line, reader: &mut Reader<'_>) {
@@ -446,6 +459,12 @@ fn text(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
 fn number(line: &Line, least: u64, most: u64, reader: &mut Reader<'_>) -> Option<Spanned<u64>> {
     let word = value(line, reader)?;
     units::number(word, least, most, reader).map(|number| word.spanned(number))
+}
+
+/// A number of seconds.
+fn seconds(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<Duration>> {
+    let seconds = number(line, 1, u64::from(u32::MAX), reader)?;
+    Some(seconds.map(Duration::from_secs))
 }
 
 fn count(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {

@@ -10,6 +10,7 @@ use portway_model::draft::{
     ListenerTimeoutsDraft, ListenerTlsDraft, SocketDraft,
 };
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::settings::{
     CertificateJudge, ClientAuth, ErrorAnswer, ErrorPageSource, Faults, ForwardedMode, OwnAnswers,
     Protocol, TlsVersion,
@@ -196,7 +197,8 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
                 key: None,
                 pem: None,
                 names: Vec::new(),
-                ocsp: None,
+                issuer: None,
+                ocsp: OcspDraft::default(),
                 tls: CertificateTlsDraft::default(),
             });
         }

@@ -12,6 +12,7 @@ use portway_model::draft::{
 };
 use portway_model::expression::{StoredCounter, Template, TextMatch};
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::settings::{KeyType, MapLines, MapMatch, Password, TargetKey, WhenFull};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -53,7 +54,12 @@ fields!(CertificateDraft {
     "key" => key,
     "pem" => pem,
     "names" => names,
-    "ocsp" => ocsp,
+    "issuer" => issuer,
+    "ocsp" => ocsp.file,
+    "ocsp_fetch" => ocsp.fetch,
+    "ocsp_responder" => ocsp.responder,
+    "ocsp_min_refresh" => ocsp.min_refresh,
+    "ocsp_max_refresh" => ocsp.max_refresh,
     "tls" => tls,
 });
 
@@ -138,7 +144,8 @@ impl Object for CertificateDraft {
             key: None,
             pem: None,
             names: Vec::new(),
-            ocsp: None,
+            issuer: None,
+            ocsp: OcspDraft::default(),
             tls: CertificateTlsDraft::default(),
         }
     }

@@ -24,6 +24,7 @@ pub mod log;
 mod matched;
 pub(crate) mod names;
 mod never;
+mod ocsp;
 mod passive;
 mod process;
 pub(crate) mod protocols;

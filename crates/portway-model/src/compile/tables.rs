@@ -1,6 +1,7 @@
 //! Certificates, stick tables, maps and lists of users.
 
 use super::limits::{self, MAX_KEY_BYTES, MAX_TABLE_SIZE};
+use super::ocsp;
 use super::resolve::reason;
 use super::text::check_file;
 use super::{Compiler, Reported};
@@ -50,13 +51,17 @@ impl Compiler<'_> {
             self.found
                 .push(conflict.label(other.span, "the file is here"));
         }
-        if let Some(ocsp) = &draft.ocsp {
+        if let Some(ocsp) = &draft.ocsp.file {
             check_file(
                 &mut self.found,
                 "the answer of OCSP",
                 &ocsp.value,
                 ocsp.span,
             );
+        }
+        if let Some(issuer) = &draft.issuer {
+            let found = &mut self.found;
+            check_file(found, "the issuer", &issuer.value, issuer.span);
         }
         for name in &draft.names {
             let host = name.value.strip_prefix('!').unwrap_or(&name.value);
@@ -76,7 +81,9 @@ impl Compiler<'_> {
             file,
             key: draft.key.as_ref().map(|key| key.value.clone()),
             pem: draft.pem.as_ref().map(|pem| pem.value.clone()),
-            ocsp: draft.ocsp.as_ref().map(|file| file.value.clone()),
+            issuer: draft.issuer.as_ref().map(|file| file.value.clone()),
+            ocsp: draft.ocsp.file.as_ref().map(|file| file.value.clone()),
+            ocsp_fetch: ocsp::fetch(&draft.ocsp, &mut self.found),
             tls: self.certificate_tls(draft).map(Box::new),
             origin: Origin(draft.name.span),
         })

@@ -5,6 +5,7 @@ use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::draft::*;
 use portway_model::expression::*;
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::settings::*;
 use portway_model::span::{FileId, Origin, Span, Spanned};
 use portway_model::stage::Named;
@@ -70,7 +71,8 @@ pub(crate) fn certificate(number: usize, name: &str) -> CertificateDraft {
         key: None,
         pem: None,
         names: Vec::new(),
-        ocsp: None,
+        issuer: None,
+        ocsp: OcspDraft::default(),
         tls: CertificateTlsDraft::default(),
     }
 }

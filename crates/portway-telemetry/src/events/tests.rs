@@ -104,6 +104,31 @@ fn lines() {
         Level::INFO,
         "2 keys of tokens are known from https://login.example/keys",
     );
+    let ocsp = |answer, until, is_must| Event::OcspFetched {
+        certificate: "site",
+        url: "http://ocsp.example/",
+        answer,
+        until,
+        is_must,
+    };
+    check(
+        ocsp(Ok(()), Some("Nov 30 03:45:11 2026 GMT"), true),
+        "ocsp_fetched",
+        Level::INFO,
+        "an answer of OCSP for certificate site is known from http://ocsp.example/; clients are shown one that is true until Nov 30 03:45:11 2026 GMT",
+    );
+    check(
+        ocsp(Err("the answer was 500"), None, false),
+        "ocsp_fetched",
+        Level::WARN,
+        "there is no new answer of OCSP for certificate site from http://ocsp.example/: the answer was 500; clients are shown none",
+    );
+    check(
+        ocsp(Err("the answer was 500"), None, true),
+        "ocsp_fetched",
+        Level::ERROR,
+        "there is no new answer of OCSP for certificate site from http://ocsp.example/: the answer was 500; clients are shown none, and those that heed the certificate (must-staple) refuse it",
+    );
     check(
         Event::KeysFetched {
             url: "https://login.example/keys",

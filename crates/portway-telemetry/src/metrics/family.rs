@@ -18,6 +18,9 @@ pub enum Family {
     Upgrades,
     Spans,
     KeyFetches,
+    OcspFetches,
+    CertificateNotAfter,
+    CertificateOcspUntil,
     Draining,
     Drains,
     DrainCutConnections,
@@ -37,6 +40,7 @@ pub enum Family {
     ListenerRefusedRequests,
     ListenerFaults,
     ListenerTlsHandshakes,
+    ListenerTlsFailures,
     ListenerTlsResumptions,
     ListenerMirrored,
     ListenerTokens,
@@ -93,7 +97,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 57] = [
+    pub const ALL: [Family; 61] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -105,6 +109,9 @@ impl Family {
         Family::Upgrades,
         Family::Spans,
         Family::KeyFetches,
+        Family::OcspFetches,
+        Family::CertificateNotAfter,
+        Family::CertificateOcspUntil,
         Family::Draining,
         Family::Drains,
         Family::DrainCutConnections,
@@ -124,6 +131,7 @@ impl Family {
         Family::ListenerRefusedRequests,
         Family::ListenerFaults,
         Family::ListenerTlsHandshakes,
+        Family::ListenerTlsFailures,
         Family::ListenerTlsResumptions,
         Family::ListenerMirrored,
         Family::ListenerTokens,
@@ -192,6 +200,9 @@ impl Family {
             Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
             Family::Spans => ("portway_spans_total", Counter, &["result"], "Spans of sampled requests, sent to the collector, failed because it did not take them, or dropped because the writer was behind, in spans."),
             Family::KeyFetches => ("portway_token_key_fetches_total", Counter, &["result"], "Fetches of keys that tokens are signed with, ok or failed, in fetches; the last good keys stay where one fails."),
+            Family::OcspFetches => ("portway_ocsp_fetches_total", Counter, &["result"], "Answers of OCSP that were asked for, in fetches: ok, failed (none came), refused (it may not be shown: of another certificate, not signed, over), revoked."),
+            Family::CertificateNotAfter => ("portway_certificate_not_after_seconds", Gauge, &["certificate"], "When a certificate of the configuration expires, in seconds since 1970-01-01 UTC; of more than a thousand those that do first."),
+            Family::CertificateOcspUntil => ("portway_certificate_ocsp_until_seconds", Gauge, &["certificate"], "Until when the answer of OCSP is true that clients are shown with a certificate, in seconds since 1970-01-01 UTC; 0 where one is wanted and there is none."),
             Family::Draining => ("portway_draining", Gauge, &["kind"], "What is left of the process, of listeners and of targets that drain, in connections; for targets in requests or TCP connections."),
             Family::Drains => ("portway_drains_total", Counter, &["kind", "result"], "Drains of listeners and targets that are over, ended by themselves or cut_off at their deadline, in drains."),
             Family::DrainCutConnections => ("portway_drain_cut_connections_total", Counter, &["kind"], "What was left of listeners and targets at the deadline of their drain and was cut off, in connections; for targets in requests or TCP connections."),
@@ -211,6 +222,7 @@ impl Family {
             Family::ListenerRefusedRequests => ("portway_listener_refused_requests_total", Counter, &["listener", "reason"], "Requests refused because of their form, by reason, in requests; reasons that did not occur are left out."),
             Family::ListenerFaults => ("portway_listener_faults_total", Counter, &["listener", "fault"], "Exchanges and TCP connections that ended with a fault, by fault, in records; faults that did not occur are left out."),
             Family::ListenerTlsHandshakes => ("portway_listener_tls_handshakes_total", Counter, &["listener", "result"], "TLS handshakes with clients, ok or failed, in handshakes."),
+            Family::ListenerTlsFailures => ("portway_listener_tls_handshake_failures_total", Counter, &["listener", "reason"], "TLS handshakes with clients that failed, by reason, in handshakes; reasons that did not occur are left out."),
             Family::ListenerTlsResumptions => ("portway_listener_tls_resumptions_total", Counter, LISTENER, "TLS handshakes with clients that resumed a session, in handshakes."),
             Family::ListenerMirrored => ("portway_listener_mirrored_requests_total", Counter, &["listener", "result"], "Copies of requests for other groups, answered, failed or dropped, in requests."),
             Family::ListenerTokens => ("portway_listener_tokens_total", Counter, &["listener", "result"], "Tokens that rules asked for, by what was found of them, in requests; what did not occur is left out."),
@@ -300,6 +312,39 @@ impl NameResult {
             NameResult::Refused => "refused",
             NameResult::Timeout => "timeout",
             NameResult::Failed => "failed",
+        }
+    }
+}
+
+/// What became of asking for an answer of OCSP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OcspResult {
+    /// It is shown.
+    Ok,
+    /// None came.
+    Failed,
+    /// It may not be shown.
+    Refused,
+    /// It says that the certificate is revoked.
+    Revoked,
+}
+
+impl OcspResult {
+    /// Every kind.
+    pub const ALL: [OcspResult; 4] = [
+        OcspResult::Ok,
+        OcspResult::Failed,
+        OcspResult::Refused,
+        OcspResult::Revoked,
+    ];
+
+    /// The label value.
+    pub const fn word(self) -> &'static str {
+        match self {
+            OcspResult::Ok => "ok",
+            OcspResult::Failed => "failed",
+            OcspResult::Refused => "refused",
+            OcspResult::Revoked => "revoked",
         }
     }
 }

@@ -13,6 +13,7 @@
 mod cell;
 mod family;
 mod figures;
+mod handshake;
 mod render;
 mod rules;
 mod shard;
@@ -22,10 +23,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
-pub use family::{Drained, Family, Kind, Limit, NameResult};
+pub use family::{Drained, Family, Kind, Limit, NameResult, OcspResult};
 pub use figures::{CheckFigures, LogFigures, TableFigures};
+pub use handshake::{HandshakeFailure, HandshakeFailures};
 pub use render::{
-    CircuitFigures, MemoryFigures, NameFigures, ProcessFigures, TargetFigures, TargetHealth,
+    CertificateFigures, CircuitFigures, MOST_CERTIFICATES, MemoryFigures, NameFigures,
+    ProcessFigures, TargetFigures, TargetHealth,
 };
 pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
@@ -100,6 +103,7 @@ pub struct ProcessCounters {
     pub spans_failed: SharedCounter,
     /// What has left, by what it was.
     pub drains: [DrainCounters; Drained::ALL.len()],
+    ocsp_fetches: [SharedCounter; OcspResult::ALL.len()],
     limits: [SharedCounter; Limit::ALL.len()],
 }
 
@@ -130,6 +134,18 @@ impl ProcessCounters {
         if let Some(counter) = self.limits.get(limit as usize) {
             counter.add(1);
         }
+    }
+
+    /// Counts that an answer of OCSP was asked for.
+    pub fn ocsp_fetched(&self, result: OcspResult) {
+        if let Some(counter) = self.ocsp_fetches.get(result as usize) {
+            counter.add(1);
+        }
+    }
+
+    fn ocsp_fetches(&self, result: OcspResult) -> u64 {
+        let counter = self.ocsp_fetches.get(result as usize);
+        counter.map_or(0, SharedCounter::value)
     }
 
     fn limit(&self, limit: Limit) -> u64 {

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
-use super::family::{Drained, Family, Limit, NameResult};
+use super::family::{Drained, Family, Limit, NameResult, OcspResult};
 use super::figures::{CheckFigures, LogFigures, TableFigures};
+use super::handshake::HandshakeFailure;
 use super::shard::{
     GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics, Tokens,
 };
@@ -34,6 +35,22 @@ pub struct ProcessFigures<'a> {
     pub tables: &'a [TableFigures<'a>],
     /// Where logs go.
     pub logs: &'a [LogFigures],
+    /// Certificates, [`MOST_CERTIFICATES`] at most.
+    pub certificates: &'a [CertificateFigures<'a>],
+}
+
+/// Certificates that have samples of their own: those that expire first.
+pub const MOST_CERTIFICATES: usize = 1_000;
+
+/// A certificate of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateFigures<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+    /// The last second of the answer of OCSP that is shown with it; 0: none is, `None`: none is wanted.
+    pub ocsp_until: Option<i64>,
 }
 
 /// Memory of the process.
@@ -200,6 +217,23 @@ impl Registry {
                 page.sample(&["ok"], self.process.key_fetches.value().into());
                 page.sample(&["failed"], self.process.failed_key_fetches.value().into());
             }
+            Family::OcspFetches => {
+                for result in OcspResult::ALL {
+                    page.sample(&[result.word()], self.process.ocsp_fetches(result).into());
+                }
+            }
+            Family::CertificateNotAfter => {
+                for it in process.certificates {
+                    page.sample(&[it.name], it.not_after.into());
+                }
+            }
+            Family::CertificateOcspUntil => {
+                for it in process.certificates {
+                    if let Some(until) = it.ocsp_until {
+                        page.sample(&[it.name], until.into());
+                    }
+                }
+            }
             Family::Draining => {
                 for (kind, left) in Drained::ALL.iter().zip(process.draining) {
                     page.sample(&[kind.word()], left.into());
@@ -263,6 +297,7 @@ impl Registry {
             Family::ListenerRefusedRequests => self.refusals(page),
             Family::ListenerFaults => self.faults(page),
             Family::ListenerTlsHandshakes => self.handshakes(page),
+            Family::ListenerTlsFailures => self.handshake_failures(page),
             Family::ListenerTlsResumptions => self.listeners(page, |l| l.tls_resumptions.value()),
             Family::ListenerMirrored => self.mirrored(page),
             Family::ListenerTokens => self.tokens(page),
@@ -413,8 +448,19 @@ impl Registry {
                 .clone()
                 .map(|l| i128::from(l.tls_handshakes_ok.value()));
             page.sample(&[name, "ok"], ok.sum());
-            let failed = blocks.map(|l| i128::from(l.tls_handshakes_failed.value()));
+            let failed = blocks.map(|l| i128::from(l.tls_handshakes_failed.total()));
             page.sample(&[name, "failed"], failed.sum());
+        }
+    }
+
+    fn handshake_failures(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            for why in HandshakeFailure::ALL {
+                let count = blocks
+                    .clone()
+                    .map(|l| i128::from(l.tls_handshakes_failed.value(why)));
+                page.unless_zero(&[name, why.word()], count.sum());
+            }
         }
     }
 

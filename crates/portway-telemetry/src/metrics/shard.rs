@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cell::{Average, Counter, Gauge, Histogram, Level};
 use super::family::Limit;
+use super::handshake::HandshakeFailures;
 use super::rules::RuleCounters;
 use super::{Kept, Names};
 use crate::record::FaultCode;
@@ -84,7 +85,7 @@ pub struct ListenerMetrics {
     /// Handshakes that succeeded.
     pub tls_handshakes_ok: Counter,
     /// Handshakes that failed.
-    pub tls_handshakes_failed: Counter,
+    pub tls_handshakes_failed: HandshakeFailures,
     /// Handshakes that resumed a session.
     pub tls_resumptions: Counter,
     /// Durations of requests.

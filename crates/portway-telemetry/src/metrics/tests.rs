@@ -61,6 +61,18 @@ fn rendered(registry: &Registry) -> String {
             refused: 9,
         }],
         draining: [0, 3, 7],
+        certificates: &[
+            CertificateFigures {
+                name: "site",
+                not_after: 1_800_000_000,
+                ocsp_until: Some(1_700_003_600),
+            },
+            CertificateFigures {
+                name: "other",
+                not_after: 1_800_000_001,
+                ocsp_until: None,
+            },
+        ],
         names: NameFigures {
             results: [90, 5, 4, 3, 2],
             oldest: Duration::from_millis(7_900),
@@ -109,7 +121,9 @@ fn golden_text() {
         listener.refused(1);
         listener.fault(FaultCode::RefusedRequest("te_and_cl"));
         listener.tls_handshakes_ok.add(2);
-        listener.tls_handshakes_failed.add(1);
+        listener
+            .tls_handshakes_failed
+            .count(HandshakeFailure::Expired);
         listener.tls_resumptions.add(1);
         listener.request_duration.observe(Duration::from_millis(7));
         listener.request_duration.observe(Duration::from_secs(61));

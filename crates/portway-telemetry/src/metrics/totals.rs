@@ -174,7 +174,7 @@ impl Registry {
             sum.received_bytes += block.received_bytes.value();
             sum.sent_bytes += block.sent_bytes.value();
             sum.tls_handshakes += block.tls_handshakes_ok.value();
-            sum.tls_failures += block.tls_handshakes_failed.value();
+            sum.tls_failures += block.tls_handshakes_failed.total();
             sum.tls_resumptions += block.tls_resumptions.value();
             sum.intercepted += block.intercepted.value();
             sum.denied_requests += block.denied_requests.value();

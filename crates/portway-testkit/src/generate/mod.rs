@@ -10,6 +10,7 @@ mod choice;
 mod expression;
 mod transform;
 mod object;
+mod ocsp;
 mod policy;
 mod stream;
 mod text;

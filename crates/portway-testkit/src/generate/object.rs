@@ -148,7 +148,8 @@ impl Choices {
                 let name = c.one("a.example", &["*.b.example", "!c.b.example"]);
                 Spanned::bare(name.to_owned())
             }),
-            ocsp: self.setting(Self::file),
+            issuer: self.setting(Self::file),
+            ocsp: self.ocsp(),
             tls: if self.one_in(3) {
                 self.certificate_tls()
             } else {

@@ -49,6 +49,7 @@ mod measured;
 mod memory;
 mod history_owned;
 mod ocsp;
+mod ocsp_fetch;
 mod outscale;
 mod passive;
 mod passwords;

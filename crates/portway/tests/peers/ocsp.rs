@@ -5,7 +5,7 @@ use crate::stage::{Stage, group, listener};
 use crate::support::{PORTWAY, Scene, free_port};
 
 /// What the authority says of a certificate of the scene: `V` for good, `R` for revoked. `signer`: who signs it.
-fn answer(scene: &Scene, name: &str, state: char, signer: &str, to: &str) {
+pub(crate) fn answer(scene: &Scene, name: &str, state: char, signer: &str, to: &str) {
     let certificate = format!("{name}.pem");
     let serial = scene.run(
         "openssl",
@@ -49,7 +49,7 @@ fn answer(scene: &Scene, name: &str, state: char, signer: &str, to: &str) {
 }
 
 /// A certificate `site` of the authority `ca`, in one file with its key and its issuer.
-fn site(scene: &Scene) {
+pub(crate) fn site(scene: &Scene) {
     certificate(scene, "ca", Key::Ecdsa, "Root", &[], Issuer::Own);
     certificate(scene, "stranger", Key::Ecdsa, "Stranger", &[], Issuer::Own);
     let by = Issuer::Signed("ca");
@@ -85,7 +85,7 @@ fn site(scene: &Scene) {
 
 /// Whether a client is shown that the certificate is good, in either version of TLS.
 #[track_caller]
-fn check(scene: &Scene, port: u16, stapled: bool) {
+pub(crate) fn check(scene: &Scene, port: u16, stapled: bool) {
     for version in ["-tls1_2", "-tls1_3"] {
         let said = handshake(
             scene,

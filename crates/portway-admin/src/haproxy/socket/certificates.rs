@@ -47,8 +47,11 @@ pub(super) fn show(session: &mut Session, words: &[&str]) -> Answer {
     for (subject, issuer) in &it.chain {
         let _ = write!(text, "Chain Subject: {subject}\nChain Issuer: {issuer}\n");
     }
-    // Nothing is stapled.
-    text.push_str("OCSP Response Key: \n");
+    let file = file.trim_start_matches('*');
+    let answers = certificates.ocsp_answers();
+    let key = answers.iter().find(|it| it.file == file);
+    let key = key.map(|it| super::ocsp::hexadecimal(&it.id));
+    let _ = writeln!(text, "OCSP Response Key: {}", key.unwrap_or_default());
     Ok(text)
 }
 

@@ -6,8 +6,8 @@ use portway_control::services::ControlLevel;
 
 use super::line::Asked;
 use super::{
-    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables,
-    variables,
+    Session, Severity, Tone, certificates, change, insides, maps, ocsp, servers, sessions, show,
+    tables, variables,
 };
 
 /// A command.
@@ -85,6 +85,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "server"], changes: true, usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: Now(change::server) },
     Command { words: &["set", "severity-output"], changes: false, usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: Now(change::severity) },
     Command { words: &["set", "ssl", "cert"], changes: true, usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: Now(certificates::set) },
+    Command { words: &["set", "ssl", "ocsp-response"], changes: true, usage: "set ssl ocsp-response <response|payload>", says: "show clients an answer of OCSP with the certificate that it is of", level: Admin, run: Now(ocsp::set) },
     Command { words: &["set", "table"], changes: true, usage: "set table <table> key <key> [data.<type> <value>]*", says: "set counters of an entry, which is made where there is none", level: Operator, run: Now(tables::set) },
     Command { words: &["set", "timeout"], changes: false, usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: Now(change::timeout) },
     Command { words: &["set", "var"], changes: true, usage: "set var <name> [expr|fmt] <value>", says: "set a variable of the process", level: Operator, run: Now(variables::set) },
@@ -111,6 +112,8 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "servers", "state"], changes: false, usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: Now(show::servers_state) },
     Command { words: &["show", "sess"], changes: false, usage: "show sess [id|all]", says: "who is served now, or more of one of them", level: Operator, run: Later(sessions::show) },
     Command { words: &["show", "ssl", "cert"], changes: false, usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: Now(certificates::show) },
+    Command { words: &["show", "ssl", "ocsp-response"], changes: false, usage: "show ssl ocsp-response [[text|base64] <id|certfile>]", says: "answers of OCSP that clients are shown, or one of them", level: Operator, run: Now(ocsp::show) },
+    Command { words: &["show", "ssl", "ocsp-updates"], changes: false, usage: "show ssl ocsp-updates", says: "how answers of OCSP are fetched", level: Operator, run: Now(ocsp::updates) },
     Command { words: &["show", "startup-logs"], changes: false, usage: "show startup-logs", says: "what was said at the start", level: User, run: Now(show::nothing) },
     Command { words: &["show", "stat"], changes: false, usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: Now(show::stat) },
     Command { words: &["show", "table"], changes: false, usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: Now(tables::show) },
@@ -122,6 +125,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["shutdown", "session"], changes: false, usage: "shutdown session <id>", says: "cut off a session", level: Admin, run: Later(sessions::shut_down) },
     Command { words: &["shutdown", "sessions", "server"], changes: false, usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: Now(change::shutdown_sessions) },
     Command { words: &["trace"], changes: false, usage: "trace [<module>|0]", says: "switch traces (there are none)", level: Admin, run: Now(insides::trace) },
+    Command { words: &["update", "ssl", "ocsp-response"], changes: true, usage: "update ssl ocsp-response <certfile>", says: "fetch an answer of OCSP now", level: Admin, run: Now(ocsp::update) },
     Command { words: &["user"], changes: false, usage: "user", says: "lower the level of this connection to user", level: User, run: Now(change::user) },
 ];
 

@@ -9,6 +9,7 @@ mod insides;
 pub mod incoming;
 mod line;
 mod maps;
+mod ocsp;
 mod servers;
 mod sessions;
 mod show;

@@ -6,6 +6,7 @@ use crate::cloudformation::object::Object;
 use portway_model::diagnostic::Code;
 use portway_model::draft::{CertificateDraft, CertificateTlsDraft, ListenerDraft};
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::span::{Span, Spanned};
 
 /// Before the name of a file, in place of an ARN.
@@ -126,7 +127,8 @@ impl Lowering<'_, '_, '_> {
                 key: None,
                 pem: Some(Spanned::new(text, object.span)),
                 names: Vec::new(),
-                ocsp: None,
+                issuer: None,
+                ocsp: OcspDraft::default(),
                 tls: CertificateTlsDraft::default(),
             });
         }
@@ -148,7 +150,8 @@ impl Lowering<'_, '_, '_> {
                 key: key.map(|key| Spanned::new(key.to_owned(), span)),
                 pem: None,
                 names: Vec::new(),
-                ocsp: None,
+                issuer: None,
+                ocsp: OcspDraft::default(),
                 tls: CertificateTlsDraft::default(),
             });
         }

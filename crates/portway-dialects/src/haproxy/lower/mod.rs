@@ -49,10 +49,23 @@ pub(crate) struct Base {
     pub(crate) no_key_files: bool,
     /// Answers of OCSP that lie beside a certificate are not sent.
     pub(crate) no_ocsp_files: bool,
+    /// Issuers that lie beside a certificate are not read.
+    pub(crate) no_issuer_files: bool,
+    /// `tune.ssl.ocsp-update.…`
+    pub(crate) ocsp_updates: OcspUpdates,
     /// `ssl-load-extra-del-ext`.
     pub(crate) cut_extension: bool,
     /// `ssl-server-verify none`.
     pub(crate) verify_none: bool,
+}
+
+/// How answers of OCSP are fetched, as of HAProxy 2.8.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OcspUpdates {
+    /// They are of every certificate that says nothing else.
+    pub(crate) mode: Option<Spanned<bool>>,
+    pub(crate) min_delay: Option<Spanned<Duration>>,
+    pub(crate) max_delay: Option<Spanned<Duration>>,
 }
 
 /// No limit: the longest time of the model, HAProxy's own.

@@ -11,11 +11,15 @@ use portway_model::draft::{
     UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::settings::{CertificateJudge, ClientAuth, ServerName, VerifyName};
 use portway_model::span::{Span, Spanned};
+use std::time::Duration;
 
 /// Files beside a certificate that are no certificates themselves.
 const BESIDE: [&str; 4] = [".key", ".ocsp", ".issuer", ".sctl"];
+/// HAProxy's default of `tune.ssl.ocsp-update.maxdelay`.
+const LONGEST_OCSP_DELAY: Duration = Duration::from_secs(3_600);
 /// A certificate of several keys: one file each.
 const BUNDLE: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
 
@@ -25,6 +29,8 @@ struct Own {
     /// As it is written, in brackets; empty where nothing is.
     words: String,
     tls: CertificateTlsDraft,
+    /// `ocsp-update`.
+    ocsp_update: Option<Spanned<bool>>,
 }
 
 impl Lowering<'_, '_, '_> {
@@ -255,28 +261,69 @@ impl Lowering<'_, '_, '_> {
         if !listener.certificates.contains(&name) {
             listener.certificates.push(name.clone());
         }
-        let known = self
-            .draft
-            .certificates
-            .iter()
-            .any(|known| known.name == name);
-        if !known {
-            self.draft.certificates.push(CertificateDraft {
-                name,
-                file: Some(path.clone()),
-                key: key.map(|key| Spanned::new(key, path.span)),
-                pem: None,
-                names: hosts.to_vec(),
-                ocsp: self.answer_of_ocsp(path),
-                tls: own.tls.clone(),
-            });
+        let ocsp = self.ocsp(path, own);
+        let mut known = self.draft.certificates.iter();
+        match known.find(|known| known.name == name) {
+            Some(known) => {
+                let [before, now] = [&known.ocsp, &ocsp].map(|it| it.fetch.is_some());
+                if before != now {
+                    let message = format!(
+                        "`{}` stands here with and without `ocsp-update on`",
+                        path.value
+                    );
+                    let help =
+                        "a certificate has one answer of OCSP: say the same of it everywhere";
+                    self.reader
+                        .push(Diagnostic::error(Code::Conflict, path.span, message).help(help));
+                }
+            }
+            None => {
+                let is_asked_for = ocsp.file.is_some() || ocsp.fetch.is_some();
+                let issuer = self.beside(path, ".issuer", self.base.no_issuer_files);
+                self.draft.certificates.push(CertificateDraft {
+                    name,
+                    file: Some(path.clone()),
+                    key: key.map(|key| Spanned::new(key, path.span)),
+                    pem: None,
+                    names: hosts.to_vec(),
+                    issuer: issuer.filter(|_| is_asked_for),
+                    ocsp,
+                    tls: own.tls.clone(),
+                });
+            }
         }
     }
 
-    /// What the authority says of a certificate, beside its file.
-    fn answer_of_ocsp(&self, path: &Spanned<String>) -> Option<Spanned<String>> {
-        let file = format!("{}.ocsp", path.value);
-        let there = !self.base.no_ocsp_files && (self.reader.inputs.read)(&file).is_ok();
+    /// What the authority says of a certificate: beside its file, or asked for.
+    fn ocsp(&self, path: &Spanned<String>, own: &Own) -> OcspDraft {
+        let updates = &self.base.ocsp_updates;
+        let update = own.ocsp_update.or(updates.mode).filter(|it| it.value);
+        let file = self.beside(path, ".ocsp", self.base.no_ocsp_files);
+        let Some(update) = update else {
+            return OcspDraft {
+                file,
+                ..OcspDraft::default()
+            };
+        };
+        let longest = Spanned::new(LONGEST_OCSP_DELAY, update.span);
+        OcspDraft {
+            file,
+            fetch: Some(update),
+            responder: None,
+            min_refresh: updates.min_delay,
+            max_refresh: Some(updates.max_delay.unwrap_or(longest)),
+        }
+    }
+
+    /// The file beside a certificate with this ending, where there is one.
+    fn beside(
+        &self,
+        path: &Spanned<String>,
+        ending: &str,
+        is_left_out: bool,
+    ) -> Option<Spanned<String>> {
+        let file = format!("{}{ending}", path.value);
+        let there = !is_left_out && (self.reader.inputs.read)(&file).is_ok();
         there.then(|| Spanned::new(file, path.span))
     }
 
@@ -315,7 +362,7 @@ impl Lowering<'_, '_, '_> {
             let hosts = hosts.map(|host| Spanned::new(host.to_owned(), list.span));
             let hosts: Vec<Spanned<String>> = hosts.collect();
             let path = Spanned::new(path_in(self.base.crt_base.as_ref(), path), list.span);
-            match hosts.is_empty() && own.words.is_empty() {
+            match hosts.is_empty() && own.words.is_empty() && own.ocsp_update.is_none() {
                 true => self.certificates(listener, &path),
                 false => self.certificate(listener, &path, &hosts, &own),
             }
@@ -344,12 +391,16 @@ impl Lowering<'_, '_, '_> {
             let message = format!("{}:{line}: {wrong}", list.value);
             self.reader.error(Code::Unknown, list.span, message);
         }
+        let ocsp_update = tls.ocsp_update.take();
         let unsaid = BindTls {
             alpn: None,
             ..bind.clone()
         };
         if tls == unsaid {
-            return Own::default();
+            return Own {
+                ocsp_update,
+                ..Own::default()
+            };
         }
         let clients = self.client_certificates(&tls).unwrap_or(ClientsDraft {
             auth: Some(Spanned::bare(ClientAuth::Off)),
@@ -357,6 +408,7 @@ impl Lowering<'_, '_, '_> {
         });
         let words: Vec<&str> = words.iter().map(Word::as_str).collect();
         Own {
+            ocsp_update,
             words: format!("[{}]", words.join(" ")),
             tls: CertificateTlsDraft {
                 policy: self.bind_policy(&tls),

@@ -36,6 +36,8 @@ pub(crate) struct BindTls {
     pub(crate) certificates: Vec<Spanned<String>>,
     pub(crate) certificate_lists: Vec<Spanned<String>>,
     pub(crate) alpn: Option<Spanned<Vec<String>>>,
+    /// Only of a certificate in a list.
+    pub(crate) ocsp_update: Option<Spanned<bool>>,
     pub(crate) ciphers: Option<Spanned<String>>,
     pub(crate) ciphersuites: Option<Spanned<String>>,
     pub(crate) curves: Option<Spanned<String>>,
@@ -260,6 +262,14 @@ pub(crate) fn certificate_options(
     let mut wrong = Ok(());
     while let Some(word) = words.next() {
         let option = word.as_str();
+        if option == OCSP_UPDATE {
+            let Some(value) = words.next() else {
+                wrong = Err(format!("`{option}` needs a value: on or off"));
+                break;
+            };
+            bind.tls.ocsp_update = on_or_off(value, reader);
+            continue;
+        }
         if !CERTIFICATE_OPTIONS.contains(&option) {
             wrong = Err(format!("`{option}` is no option of a certificate"));
             break;
@@ -280,6 +290,22 @@ pub(crate) fn certificate_options(
     }
     *tls = bind.tls;
     wrong
+}
+
+/// Of certificates of a list alone, since HAProxy 2.8.
+const OCSP_UPDATE: &str = "ocsp-update";
+
+/// `on` or `off`.
+pub(crate) fn on_or_off(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<bool>> {
+    match value.as_str() {
+        "on" => Some(value.spanned(true)),
+        "off" => Some(value.spanned(false)),
+        other => {
+            let what = "value of `ocsp-update`";
+            reader.push(crate::unknown_word(value.span, what, other, ["on", "off"]));
+            None
+        }
+    }
 }
 
 /// Options that a certificate of a list may have.

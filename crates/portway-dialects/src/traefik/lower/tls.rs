@@ -8,6 +8,7 @@ use portway_model::draft::{
     CertificateDraft, CertificateTlsDraft, ListenerTlsDraft, TlsPolicyDraft,
 };
 use portway_model::name::Name;
+use portway_model::ocsp::OcspDraft;
 use portway_model::settings::{ClientAuth, TlsVersion};
 use portway_model::span::{Span, Spanned};
 
@@ -101,7 +102,8 @@ impl Lowering<'_> {
             key: None,
             pem: None,
             names: Vec::new(),
-            ocsp: None,
+            issuer: None,
+            ocsp: OcspDraft::default(),
             tls: CertificateTlsDraft::default(),
         };
         if is_pem(file.value) && key.is_none_or(|key| is_pem(key.value)) {

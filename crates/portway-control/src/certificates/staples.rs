@@ -1,0 +1,141 @@
+//! What clients are shown with a certificate of what its authority says (OCSP): from a file, and where it is fetched from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::ocsp::OcspFetch;
+use portway_model::span::Span;
+use rustls_pki_types::UnixTime;
+
+use super::MAX_OCSP_BYTES;
+use crate::files::read_limited;
+use crate::tls::identity::{Identity, issuer_of};
+use crate::tls::pem;
+use crate::tls::staple::{Asked, Staple};
+
+/// How answers for a certificate are come by, whatever the certificate is meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Staples {
+    /// What it is called in the configuration.
+    pub(crate) certificate: String,
+    /// What the file of its issuer says.
+    pub(crate) of_issuer: Option<Vec<u8>>,
+    pub(crate) fetch: Option<OcspFetch>,
+    /// There is a file for an answer: others may be shown in its place by command.
+    pub(crate) has_file: bool,
+}
+
+/// Why nobody is asked for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAsked {
+    NoIssuer,
+    NoResponder,
+}
+
+impl Staples {
+    /// A place for answers; `None` where none are wanted. The inner error: they are wanted, and nobody can be asked.
+    pub(crate) fn place(
+        &self,
+        identity: &mut Identity,
+    ) -> Option<(Arc<Staple>, Result<(), NotAsked>)> {
+        if self.fetch.is_none() && !self.has_file {
+            return None;
+        }
+        if let Some(text) = &self.of_issuer {
+            let leaf = identity.certified_key.cert.first();
+            let read = pem::read(text).ok();
+            let all = read.map(|it| it.certificates).unwrap_or_default();
+            let all: Vec<_> = all.into_iter().map(|it| it.der).collect();
+            let named = leaf.and_then(|leaf| issuer_of(leaf, all.iter()));
+            if let Some(named) = named {
+                identity.issuer_certificate = Some(named.clone());
+            }
+        }
+        let asked = self.asked(identity);
+        let (asked, said) = match asked {
+            Some(Ok(asked)) => (Some(asked), Ok(())),
+            Some(Err(why)) => (None, Err(why)),
+            None => (None, Ok(())),
+        };
+        Some((Arc::new(Staple::of(identity, asked)), said))
+    }
+
+    fn asked(&self, identity: &Identity) -> Option<Result<Asked, NotAsked>> {
+        let fetch = self.fetch.as_ref()?;
+        let Some(url) = fetch.responder.as_ref().or(identity.responder.as_ref()) else {
+            return Some(Err(NotAsked::NoResponder));
+        };
+        if identity.issuer_certificate.is_none() {
+            return Some(Err(NotAsked::NoIssuer));
+        }
+        Some(Ok(Asked {
+            certificate: self.certificate.clone(),
+            url: url.clone(),
+            is_must: identity.is_must_staple,
+            min_refresh: fetch.min_refresh,
+            max_refresh: fetch.max_refresh,
+        }))
+    }
+}
+
+/// The place of the answers for a certificate, with that of a file if it may be shown. The outer `None`: there is no such file.
+pub(super) fn staple(
+    identity: &mut Identity,
+    staples: &Staples,
+    answer: Option<PathBuf>,
+    (span, now): (Span, UnixTime),
+    found: &mut Diagnostics,
+) -> Option<Option<Arc<Staple>>> {
+    let name = &staples.certificate;
+    let mut warn = |message: String, help: &str| {
+        let warning = Diagnostic::warning(Code::CertificateWarning, span, message);
+        found.push(warning.help(help));
+    };
+    let Some((staple, asked)) = staples.place(identity) else {
+        if identity.is_must_staple {
+            warn(
+                format!(
+                    "certificate `{name}` asks for an answer of OCSP to be shown with it (must-staple), and there is none: clients that heed that refuse it"
+                ),
+                "`ocsp_fetch = true` has its authority asked; `ocsp` names a file with an answer",
+            );
+        }
+        return Some(None);
+    };
+    match asked {
+        Ok(()) => {}
+        Err(NotAsked::NoIssuer) => warn(
+            format!(
+                "nobody is asked about certificate `{name}` (OCSP): its issuer is not known, by which answers are judged"
+            ),
+            "put the certificate of the issuer behind it in its file, or name a file with it in `issuer` (HAProxy: `FILE.issuer`)",
+        ),
+        Err(NotAsked::NoResponder) => warn(
+            format!(
+                "nobody is asked about certificate `{name}` (OCSP): it does not say whom to ask over HTTP"
+            ),
+            "many authorities have given OCSP up: take `ocsp_fetch` out then; `ocsp_responder` names another",
+        ),
+    }
+    if let Some(path) = answer {
+        let der = match read_limited(&path, MAX_OCSP_BYTES) {
+            Ok(der) => der,
+            Err(reason) => {
+                let message = format!("cannot read `{}`: {reason}", path.display());
+                found.push(Diagnostic::error(Code::Unreadable, span, message));
+                return None;
+            }
+        };
+        if let Err(reason) = staple.take(&der, now) {
+            warn(
+                format!(
+                    "certificate `{name}` is shown without the answer of OCSP in `{}`: {reason}",
+                    path.display()
+                ),
+                "have the authority asked again (`openssl ocsp -respout`), and reload",
+            );
+        }
+    }
+    Some(Some(staple))
+}

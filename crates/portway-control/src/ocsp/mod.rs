@@ -1,0 +1,424 @@
+//! Answers of OCSP that are fetched (RFC 6960, RFC 5019): what authorities say of our certificates, for clients to be shown.
+//!
+//! One task asks for all certificates, a few at a time: when half of the time that an answer is true is over, and again after a
+//! growing pause where none came that may be shown. The last good one is shown as long as it is true; only one that says, signed,
+//! that the certificate is revoked takes it away. What is known of a certificate stays over reloads, since it belongs to the
+//! certificate and not to a configuration, and over the end of the process where there is a folder for state.
+
+mod commands;
+mod fetch;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rand;
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::{OcspResult, ProcessCounters};
+use rustls_pki_types::UnixTime;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+pub use commands::{OcspAnswer, OcspUpdate};
+
+use crate::history::KeptAnswers;
+use crate::tls::staple::{Asked, NotShown, Staple, Validity};
+use crate::tls::x509::{Fingerprint, moment};
+use fetch::fetch;
+
+/// Responders that are asked at once.
+pub const OCSP_FETCHES_AT_ONCE: usize = 8;
+/// The pause after the first fetch that failed; it doubles with each that follows.
+pub const OCSP_FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause between fetches that fail.
+pub const OCSP_LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// Who fetches.
+#[derive(Default)]
+pub(crate) struct Stapler {
+    entries: Mutex<HashMap<Key, Entry>>,
+    bell: Notify,
+    kept: OnceLock<KeptAnswers>,
+}
+
+/// A certificate, and who is asked about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    certificate: Fingerprint,
+    url: String,
+}
+
+/// What is known of a certificate.
+#[derive(Debug)]
+struct Entry {
+    asked: Asked,
+    /// Where answers go: several where several objects of the configuration, or configurations, have the certificate.
+    staples: Vec<Weak<Staple>>,
+    due: Instant,
+    is_asked: bool,
+    /// Fetches that failed since the last that did not.
+    failures: u32,
+    /// Fetches that did not fail, and those that did.
+    counts: (u64, u64),
+    /// When the last one ended, and how.
+    last: Option<(SystemTime, Result<(), String>)>,
+    told: Option<Told>,
+}
+
+/// What was last said of a certificate in the log.
+type Told = (Result<(), String>, bool);
+
+/// What is asked next.
+struct Job {
+    key: Key,
+    staple: Arc<Staple>,
+}
+
+impl Stapler {
+    /// Keeps answers there from now on.
+    pub(crate) fn keep_in(&self, kept: KeptAnswers) {
+        let _ = self.kept.set(kept);
+    }
+
+    /// Has these filled, from what is known at once.
+    pub(crate) fn attach(&self, staples: &[Arc<Staple>]) {
+        let mut entries = self.entries();
+        for staple in staples {
+            let Some(asked) = &staple.asked else {
+                continue;
+            };
+            let key = Key {
+                certificate: staple.fingerprint(),
+                url: asked.url.clone(),
+            };
+            let entry = entries.entry(key);
+            let entry = entry.or_insert_with_key(|key| self.begin(key, staple, asked));
+            entry.add(staple, asked);
+        }
+        drop(entries);
+        self.bell.notify_one();
+    }
+
+    /// What is known of a certificate that is new.
+    fn begin(&self, key: &Key, staple: &Arc<Staple>, asked: &Asked) -> Entry {
+        let now = UnixTime::now();
+        let mut validity = staple.validity(now);
+        if validity.is_none() {
+            let kept = self.kept.get().and_then(|it| it.read(&key.certificate));
+            validity = kept.and_then(|der| staple.take(&der, now).ok());
+        }
+        let due = match validity {
+            Some(validity) => Instant::now() + refresh_after(asked, validity, now, chance()),
+            None => Instant::now(),
+        };
+        Entry {
+            asked: asked.clone(),
+            staples: Vec::new(),
+            due,
+            is_asked: false,
+            failures: 0,
+            counts: (0, 0),
+            last: None,
+            told: None,
+        }
+    }
+
+    /// Fetches as long as the process runs.
+    pub(crate) async fn keep_fetching(self: Arc<Self>, counters: Arc<ProcessCounters>) {
+        let mut asking = JoinSet::new();
+        loop {
+            while asking.len() < OCSP_FETCHES_AT_ONCE
+                && let Some(job) = self.next(Instant::now())
+            {
+                asking.spawn(async move {
+                    let answer = fetch(&job.staple).await;
+                    (job, answer)
+                });
+            }
+            let has_room = asking.len() < OCSP_FETCHES_AT_ONCE;
+            let due = self.first_due();
+            tokio::select! {
+                Some(done) = asking.join_next() => {
+                    // A fetch that panicked would be one that never ends.
+                    if let Ok((job, answer)) = done {
+                        self.ended(&job, answer, &counters).await;
+                    }
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if has_room && due.is_some() => {}
+                () = self.bell.notified() => {}
+            }
+        }
+    }
+
+    /// The next that is due. Certificates that nobody has any more are forgotten.
+    fn next(&self, now: Instant) -> Option<Job> {
+        let mut entries = self.entries();
+        entries.retain(|_, entry| entry.live().next().is_some());
+        let due = entries
+            .iter_mut()
+            .filter(|(_, it)| !it.is_asked && it.due <= now);
+        let (key, entry) = due.min_by_key(|(_, it)| it.due)?;
+        let staple = entry.live().next()?;
+        entry.is_asked = true;
+        let key = key.clone();
+        Some(Job { key, staple })
+    }
+
+    fn first_due(&self) -> Option<Instant> {
+        let entries = self.entries();
+        let due = entries.values().filter(|it| !it.is_asked).map(|it| it.due);
+        due.min()
+    }
+
+    /// What became of a fetch.
+    async fn ended(&self, job: &Job, answer: Result<Vec<u8>, String>, counters: &ProcessCounters) {
+        let now = UnixTime::now();
+        let taken = match answer {
+            Ok(der) => match job.staple.take(&der, now) {
+                Ok(validity) => Ok((der, validity)),
+                Err(why) => Err(Failed::Answer(why)),
+            },
+            Err(why) => Err(Failed::Fetch(why)),
+        };
+        counters.ocsp_fetched(match &taken {
+            Ok(_) => OcspResult::Ok,
+            Err(Failed::Fetch(_)) => OcspResult::Failed,
+            Err(Failed::Answer(NotShown::Revoked)) => OcspResult::Revoked,
+            Err(Failed::Answer(_)) => OcspResult::Refused,
+        });
+        let change = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(&job.key) else {
+                return;
+            };
+            entry.ended(&taken, now)
+        };
+        self.keep(&job.key.certificate, change).await;
+    }
+
+    /// Writes what has changed, where that is kept.
+    async fn keep(&self, certificate: &Fingerprint, change: Change) {
+        let Some(kept) = self.kept.get().cloned() else {
+            return;
+        };
+        let certificate = *certificate;
+        let written = tokio::task::spawn_blocking(move || match change {
+            Change::None => Ok(()),
+            Change::Put(der) => kept.write(&certificate, &der),
+            Change::Withdrawn => kept.remove(&certificate),
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::warn!("answers of OCSP cannot be kept: {error}");
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Stapler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.entries().len();
+        f.debug_struct("Stapler")
+            .field("certificates", &count)
+            .finish()
+    }
+}
+
+/// Why there is no new answer.
+enum Failed {
+    /// None came.
+    Fetch(String),
+    /// It may not be shown.
+    Answer(NotShown),
+}
+
+/// What becomes of what is kept of a certificate.
+enum Change {
+    None,
+    Put(Vec<u8>),
+    Withdrawn,
+}
+
+impl Entry {
+    fn live(&self) -> impl Iterator<Item = Arc<Staple>> {
+        self.staples.iter().filter_map(Weak::upgrade)
+    }
+
+    /// Fills one more. Its settings count from now on.
+    fn add(&mut self, staple: &Arc<Staple>, asked: &Asked) {
+        self.staples.retain(|it| it.strong_count() > 0);
+        let is_known = self.live().any(|it| Arc::ptr_eq(&it, staple));
+        if !is_known {
+            let now = UnixTime::now();
+            let own = staple.validity(now).map(|it| it.from);
+            let known = self.live().find_map(|it| it.answer());
+            if let Some((der, validity)) = known
+                && own.is_none_or(|own| own <= validity.from)
+            {
+                // It was good for the same certificate; where its time is over meanwhile, it is not shown.
+                let _ = staple.take(&der, now);
+            }
+            self.staples.push(Arc::downgrade(staple));
+        }
+        if self.asked != *asked {
+            let is_paced_otherwise = (self.asked.min_refresh, self.asked.max_refresh)
+                != (asked.min_refresh, asked.max_refresh);
+            self.asked = asked.clone();
+            let now = UnixTime::now();
+            if is_paced_otherwise && let Some(validity) = staple.validity(now) {
+                let due = Instant::now() + refresh_after(asked, validity, now, chance());
+                self.due = self.due.min(due);
+            }
+        }
+    }
+
+    /// A fetch has ended.
+    fn ended(&mut self, taken: &Result<(Vec<u8>, Validity), Failed>, now: UnixTime) -> Change {
+        self.is_asked = false;
+        let (said, pause, change) = match taken {
+            Ok((der, validity)) => {
+                for staple in self.live() {
+                    let _ = staple.take(der, now);
+                }
+                self.failures = 0;
+                self.counts.0 += 1;
+                let pause = refresh_after(&self.asked, *validity, now, chance());
+                (Ok(()), pause, Change::Put(der.clone()))
+            }
+            Err(failed) => {
+                let is_revoked = matches!(failed, Failed::Answer(NotShown::Revoked));
+                if is_revoked {
+                    self.live().for_each(|it| it.withdraw());
+                }
+                let why = match failed {
+                    Failed::Fetch(why) => why.clone(),
+                    Failed::Answer(why) => why.to_string(),
+                };
+                self.counts.1 += 1;
+                let pause = pause_after(&self.asked, self.failures, chance());
+                self.failures = self.failures.saturating_add(1);
+                let change = match is_revoked {
+                    true => Change::Withdrawn,
+                    false => Change::None,
+                };
+                (Err(why), pause, change)
+            }
+        };
+        self.due = Instant::now() + pause;
+        self.last = Some((SystemTime::now(), said.clone()));
+        self.tell(said, now);
+        change
+    }
+
+    /// Says what has changed since.
+    fn tell(&mut self, said: Result<(), String>, now: UnixTime) {
+        let shown = self.live().find_map(|it| it.validity(now));
+        let until = shown.map(|it| moment(it.until));
+        let told = (said, shown.is_some());
+        if self.told.as_ref() == Some(&told) {
+            return;
+        }
+        emit(&Event::OcspFetched {
+            certificate: &self.asked.certificate,
+            url: &self.asked.url,
+            answer: told.0.as_ref().copied().map_err(String::as_str),
+            until: until.as_deref(),
+            is_must: self.asked.is_must,
+        });
+        self.told = Some(told);
+    }
+}
+
+/// How long after an answer the next is asked for: when half of its time is over, a tenth of that sooner or later, so that the
+/// certificates of one authority do not come together. `chance` is from 0 to 255.
+fn refresh_after(asked: &Asked, validity: Validity, now: UnixTime, chance: u8) -> Duration {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let seconds = |it: i64| Duration::from_secs(u64::try_from(it).unwrap_or(0));
+    let half = validity.until.saturating_sub(validity.from) / 2;
+    let at_half = seconds(validity.from.saturating_add(half).saturating_sub(now));
+    // Responders give the same answer for a while: half of what is left then.
+    let left = seconds(validity.until.saturating_sub(now));
+    let wanted = match at_half.is_zero() {
+        true => left / 2,
+        false => at_half,
+    };
+    let wanted = wanted.min(asked.max_refresh.unwrap_or(Duration::MAX));
+    spread(wanted, chance).max(asked.min_refresh)
+}
+
+/// How long after a fetch that failed the next is made, where so many had failed before it.
+fn pause_after(asked: &Asked, failures: u32, chance: u8) -> Duration {
+    let first = OCSP_FIRST_PAUSE.min(asked.min_refresh);
+    let longest = OCSP_LONGEST_PAUSE.min(asked.max_refresh.unwrap_or(Duration::MAX));
+    let doubled = first.saturating_mul(1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX));
+    spread(doubled.min(longest.max(first)), chance)
+}
+
+/// From nine to eleven tenths.
+fn spread(time: Duration, chance: u8) -> Duration {
+    time * 9 / 10 + time / 5 * u32::from(chance) / 255
+}
+
+fn chance() -> u8 {
+    let mut byte = [128];
+    // Without chance, everything is in the middle.
+    let _ = rand::fill(&mut byte);
+    byte[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(min: u64, max: Option<u64>) -> Asked {
+        Asked {
+            certificate: "site".to_owned(),
+            url: "http://ocsp.example/".to_owned(),
+            is_must: false,
+            min_refresh: Duration::from_secs(min),
+            max_refresh: max.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn refreshes_at_half_time() {
+        let at = |now: u64| UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let day = Validity {
+            from: 100_000,
+            until: 186_400,
+        };
+        for (asked, validity, now, chance, expected) in [
+            // Half a day, from the moment that it speaks of, sooner or later by a tenth.
+            (asked(300, None), day, 100_000, 0, 38_880),
+            (asked(300, None), day, 100_000, 255, 47_520),
+            (asked(300, None), day, 110_000, 0, 29_880),
+            // It was known for long: half of what is left.
+            (asked(300, None), day, 146_400, 0, 18_000),
+            // Within the bounds.
+            (asked(300, Some(3_600)), day, 100_000, 0, 3_240),
+            (asked(300, None), day, 186_300, 0, 300),
+            (asked(300, None), day, 200_000, 0, 300),
+            (asked(1, None), day, 186_396, 255, 2),
+        ] {
+            let pause = refresh_after(&asked, validity, at(now), chance);
+            assert_eq!(pause.as_secs(), expected, "{now} {chance}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_an_hour() {
+        let pauses = |asked: &Asked| -> Vec<u64> {
+            let all = (0..40).map(|failures| pause_after(asked, failures, 0).as_secs());
+            all.collect()
+        };
+        let pauses_of = pauses(&asked(300, None));
+        assert_eq!(pauses_of.get(..4).unwrap(), [9, 18, 36, 72]);
+        assert_eq!(*pauses_of.last().unwrap(), 3_240);
+        assert!(pauses_of.is_sorted());
+        assert_eq!(*pauses(&asked(1, Some(4))).last().unwrap(), 3);
+    }
+}
