@@ -3,11 +3,19 @@
 //! Nothing is verified: who asks has a certificate whose handshake succeeded. It is read where it is asked for, without
 //! a copy; what does not fit RFC 5280 gives `None`, never a panic.
 
+mod alternative;
+mod info;
 mod key;
 mod name;
 
-use crate::der::{self, Der, Tag};
+use crate::der::{self, Der, Tag, seconds_of};
+pub use alternative::AlternativeNames;
 pub use name::Name;
+
+/// `[3] EXPLICIT` of a certificate.
+const EXTENSIONS: Tag = Tag(0xA3);
+const BOOLEAN: Tag = Tag(0x01);
+const OCTET_STRING: Tag = Tag(0x04);
 
 /// A certificate in parts, all of them ranges of its DER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct Certificate<'d> {
     public_key: &'d [u8],
     /// Object identifier of the algorithm of its signature.
     signature_algorithm: &'d [u8],
+    /// Its extensions, one after the other.
+    extensions: &'d [u8],
 }
 
 /// A moment as a certificate says it.
@@ -77,6 +87,11 @@ impl<'d> Certificate<'d> {
         let subject = Name(body.take(Tag::SEQUENCE)?);
         let public_key = body.take(Tag::SEQUENCE)?;
         let key_algorithm = Der(Der(public_key).take(Tag::SEQUENCE)?).take(Tag::OBJECT)?;
+        // Identifiers of issuer and subject that nobody uses.
+        body.take(Tag(0x81));
+        body.take(Tag(0x82));
+        let extensions = body.take(EXTENSIONS);
+        let extensions = extensions.and_then(|it| Der(it).take(Tag::SEQUENCE));
         let signature_algorithm = Der(whole.take(Tag::SEQUENCE)?).take(Tag::OBJECT)?;
         Some(Self {
             version,
@@ -91,7 +106,43 @@ impl<'d> Certificate<'d> {
             key_algorithm,
             public_key,
             signature_algorithm,
+            extensions: extensions.unwrap_or_default(),
         })
+    }
+
+    /// The content of an extension.
+    fn extension(&self, object: &[u8]) -> Option<&'d [u8]> {
+        let mut all = Der(self.extensions);
+        while let Some(one) = all.take(Tag::SEQUENCE) {
+            let mut one = Der(one);
+            if one.take(Tag::OBJECT)? == object {
+                one.take(BOOLEAN);
+                return one.take(OCTET_STRING);
+            }
+        }
+        None
+    }
+
+    /// The serial number in decimal digits.
+    pub fn serial_decimal(&self) -> String {
+        let mut digits: Vec<u8> = vec![0];
+        for byte in self.serial {
+            let mut carry = u16::from(*byte);
+            for digit in &mut digits {
+                let sum = u16::from(*digit) * 256 + carry;
+                *digit = (sum % 10) as u8;
+                carry = sum / 10;
+            }
+            while carry > 0 {
+                digits.push((carry % 10) as u8);
+                carry /= 10;
+            }
+        }
+        digits
+            .iter()
+            .rev()
+            .map(|it| char::from(b'0' + it))
+            .collect()
     }
 
     /// OpenSSL's short name of the algorithm of the key; its numbers where we know none.
@@ -126,6 +177,12 @@ impl<'d> Time<'d> {
     pub fn short(&self) -> &'d [u8] {
         let skipped = if self.long { 2 } else { 0 };
         self.text.get(skipped..).unwrap_or_default()
+    }
+
+    /// Seconds since 1970; 0 for a day that there is not.
+    pub fn seconds(&self) -> i64 {
+        let text: Vec<u8> = self.rfc3339().bytes().filter(u8::is_ascii_digit).collect();
+        seconds_of(&[&text[..], b"Z"].concat()).unwrap_or(0)
     }
 
     /// RFC 3339, `2050-01-02T03:04:05Z`.

@@ -11,7 +11,7 @@ use crate::keys::{FETCH_PATIENCE, KeySet};
 use crate::policy::Decision;
 use crate::serve::while_there;
 use crate::stream::Stream;
-use portway_core::evaluate::{Facts, Fetched, fetch, write_sanitised};
+use portway_core::evaluate::{Facts, Fetched, fetch_each, write_sanitised};
 use portway_core::http1::write_field;
 use portway_core::jwt::{Refusal, Token};
 use portway_model::expression::Value;
@@ -122,21 +122,40 @@ pub(crate) fn judge(x: &Exchange<'_>, jwt: &Jwt, origin: Origin) -> Found {
 /// The token as it stands in the request, in the first place that has one; `Err`: it stands there twice, or is cut off, and
 /// whoever asks the target could read another one than was looked at here.
 fn token(x: &Exchange<'_>, jwt: &Jwt) -> Result<Option<Vec<u8>>, Refusal> {
-    let bytes = |value: &Value<Resolved>| match fetch(value, x) {
-        Fetched::Bytes(bytes) => Some(bytes.into_owned()),
-        _ => None,
-    };
     for from in &jwt.token {
         let found = match from {
             TokenFrom::Header(name) => header(x, name)?,
-            TokenFrom::Cookie(name) => bytes(&Value::Cookie(name.clone())),
-            TokenFrom::Query(name) => bytes(&Value::QueryParameter(name.clone())),
+            TokenFrom::Cookie(name) => only(x, &Value::Cookie(name.clone()))?,
+            TokenFrom::Query(name) => only(x, &Value::QueryParameter(name.clone()))?,
         };
         if let Some(token) = found.filter(|token| !token.is_empty()) {
             return Ok(Some(token));
         }
     }
     Ok(None)
+}
+
+/// What stands there, once.
+fn only(x: &Exchange<'_>, value: &Value<Resolved>) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut found: Option<Vec<u8>> = None;
+    let mut is_twice = false;
+    fetch_each(value, x, &mut |one| {
+        let Fetched::Bytes(bytes) = one else {
+            return ControlFlow::Continue(());
+        };
+        is_twice = found.is_some();
+        match is_twice {
+            true => ControlFlow::Break(()),
+            false => {
+                found = Some(bytes.into_owned());
+                ControlFlow::Continue(())
+            }
+        }
+    });
+    match is_twice {
+        true => Err(Refusal::Malformed),
+        false => Ok(found),
+    }
 }
 
 fn header(x: &Exchange<'_>, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
@@ -173,11 +192,26 @@ fn bearer(value: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     }
 }
 
-/// Takes away what only a token may say.
+/// Takes away what only a token may say, also under names that targets may take for the same: gateways write `X_User` and
+/// `X-User` as one variable.
 fn forget(x: &mut Exchange<'_>, jwt: &Jwt) {
+    let scratch = &mut *x.scratch;
+    let (request, edits) = (&scratch.request, &mut scratch.request_edits);
     for (name, _) in &jwt.headers {
-        x.scratch.request_edits.remove(name.as_bytes());
+        edits.remove(name.as_bytes());
+        edits.remove_where(request.fields(), x.arena.filled(), |other, _| {
+            is_alike(name.as_bytes(), other)
+        });
     }
+}
+
+/// True for names that differ by case, and by `_` in place of `-`, alone.
+fn is_alike(name: &[u8], other: &[u8]) -> bool {
+    let letter = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() == other.len() && name.iter().map(letter).eq(other.iter().map(letter))
 }
 
 /// 401 with what is asked for (RFC 6750 section 3).
@@ -242,6 +276,21 @@ mod tests {
             .chain([NO_KEYS])
             .collect();
         assert_eq!(all, Tokens::RESULTS);
+    }
+
+    #[test]
+    fn names_that_targets_take_for_one() {
+        for (name, other, expected) in [
+            ("X-User", "x-user", true),
+            ("X-User", "X_User", true),
+            ("X_User", "x-user", true),
+            ("X-User", "X-Users", false),
+            ("X-User", "XUser", false),
+            ("X-User", "X.User", false),
+        ] {
+            let alike = is_alike(name.as_bytes(), other.as_bytes());
+            assert_eq!(alike, expected, "{name} {other}");
+        }
     }
 
     #[test]

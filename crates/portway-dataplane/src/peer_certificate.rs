@@ -74,6 +74,15 @@ fn of_content<'c>(it: &Certificate<'c>, field: &CertificateField) -> Option<Fetc
         CertificateField::Version => Fetched::Number(i64::from(it.version)),
         CertificateField::KeyAlgorithm => text(it.key_algorithm()),
         CertificateField::SignatureAlgorithm => text(it.signature_algorithm()),
+        CertificateField::DnsNames => list(it.alternative_names().dns)?,
+        CertificateField::Emails => list(it.alternative_names().emails)?,
+        CertificateField::Uris => list(it.alternative_names().uris)?,
+        CertificateField::Addresses => {
+            let addresses = it.alternative_names().addresses;
+            list(addresses.iter().map(ToString::to_string).collect())?
+        }
+        CertificateField::AlternativeNames => list(it.alternative_names().all())?,
+        CertificateField::Info(parts) => text(it.info(parts)),
         // Seen by `field`.
         CertificateField::Present
         | CertificateField::Verified
@@ -86,6 +95,11 @@ fn of_content<'c>(it: &Certificate<'c>, field: &CertificateField) -> Option<Fetc
         | CertificateField::Der
         | CertificateField::Pem => return None,
     })
+}
+
+/// With commas between; none is nothing.
+fn list(names: Vec<String>) -> Option<Fetched<'static>> {
+    (!names.is_empty()).then(|| owned(names.join(",").into_bytes()))
 }
 
 fn owned(bytes: Vec<u8>) -> Fetched<'static> {

@@ -583,10 +583,60 @@ pub enum CertificateField {
     KeyAlgorithm,
     /// Algorithm of the signature, such as `RSA-SHA256`.
     SignatureAlgorithm,
+    /// Alternative names that are names of hosts, one after the other with commas between.
+    DnsNames,
+    /// Those that are IP addresses.
+    Addresses,
+    /// Those that are addresses of mail.
+    Emails,
+    /// Those that are URIs; commas in them are percent-encoded.
+    Uris,
+    /// All of them: names of hosts, addresses of mail, IP addresses, URIs.
+    AlternativeNames,
+    /// Several parts in one line, as Traefik's `X-Forwarded-Tls-Client-Cert-Info` has it, encoded for an URL.
+    Info(Vec<CertificateInfo>),
     /// The certificate's bytes, DER.
     Der,
     /// The certificate as PEM, percent-encoded.
     Pem,
+}
+
+/// A part of what is told of a certificate in one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertificateInfo {
+    /// An attribute of the subject, all of its values.
+    Subject(NameAttribute),
+    /// An attribute of the issuer, all of its values.
+    Issuer(NameAttribute),
+    /// The serial number, decimal.
+    Serial,
+    /// Not valid before, in seconds since 1970.
+    NotBefore,
+    /// Not valid after, in seconds since 1970.
+    NotAfter,
+    /// Alternative names.
+    AlternativeNames,
+}
+
+/// An attribute of a distinguished name that is told so, in the order in which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NameAttribute {
+    /// `DC`.
+    DomainComponent,
+    /// `C`.
+    Country,
+    /// `ST`.
+    Province,
+    /// `L`.
+    Locality,
+    /// `O`.
+    Organization,
+    /// `OU`.
+    OrganizationalUnit,
+    /// `serialNumber`, told as `SN`.
+    SerialNumber,
+    /// `CN`.
+    CommonName,
 }
 
 /// One attribute of a distinguished name.

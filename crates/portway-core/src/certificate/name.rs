@@ -107,6 +107,12 @@ impl<'d> Name<'d> {
         values.get(index).copied()
     }
 
+    /// The values of all attributes of this short name, as text.
+    pub(super) fn texts(&self, short_name: &str) -> Vec<String> {
+        let found = self.attributes().filter(|it| it.short_name() == short_name);
+        found.map(|it| it.text()).collect()
+    }
+
     fn attributes(&self) -> impl Iterator<Item = Attribute<'d>> + use<'d> {
         let mut sets = Der(self.0);
         let mut within = Der(&[]);

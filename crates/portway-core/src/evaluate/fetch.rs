@@ -107,7 +107,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
 }
 
 /// Calls `visit` with each occurrence until it breaks; once, with an absent value, where there is none.
-pub(super) fn each<'a, F: Facts>(
+pub fn each<'a, F: Facts>(
     value: &'a Value<Resolved>,
     facts: &'a F,
     visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,

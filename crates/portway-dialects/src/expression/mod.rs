@@ -119,6 +119,8 @@ pub fn vocabulary() -> Vec<&'static str> {
     words.extend(value::CERTIFICATE_FIELDS.iter().map(|(word, _)| *word));
     words.extend(value::PROXY_FIELDS.iter().map(|(word, _)| *word));
     words.extend(value::CERTIFICATE_PARTS);
+    words.push(value::CERTIFICATE_INFO);
+    words.extend(value::CERTIFICATE_INFOS.iter().map(|(word, _)| *word));
     words.extend(value::LOG_VALUES.iter().map(|(word, _)| *word));
     words.extend(value::COUNTERS.iter().map(|(word, _)| *word));
     words.extend(value::NUMBERED_COUNTERS);

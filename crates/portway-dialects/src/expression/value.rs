@@ -5,9 +5,9 @@
 use super::cursor::{Cursor, Parsed, Token};
 use super::transform::write_call;
 pub(crate) use super::words::{
-    CERTIFICATE_FIELDS, CERTIFICATE_PARTS, COUNTERS, ENDS, FUNCTIONS, GROUP_FIGURES, LOG_VALUES,
-    NUMBERED_COUNTERS, PLAIN, PROXY_FIELDS, SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS,
-    TLS_FIELDS,
+    CERTIFICATE_FIELDS, CERTIFICATE_INFO, CERTIFICATE_INFOS, CERTIFICATE_PARTS, COUNTERS, ENDS,
+    FUNCTIONS, GROUP_FIGURES, LOG_VALUES, NUMBERED_COUNTERS, PLAIN, PROXY_FIELDS, SCOPES,
+    TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS, TLS_FIELDS,
 };
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -350,6 +350,18 @@ impl Cursor<'_, '_> {
                 _ => CertificateField::IssuerPart(part),
             });
         }
+        if self.takes_word(CERTIFICATE_INFO)? {
+            let mut parts = Vec::new();
+            while self.takes(",")? {
+                parts.push(self.one_of("part of a certificate", CERTIFICATE_INFOS)?);
+            }
+            if parts.is_empty() {
+                return self.unexpected("`,` and a part, such as `subject_cn`");
+            }
+            parts.sort();
+            parts.dedup();
+            return Ok(CertificateField::Info(parts));
+        }
         self.one_of("certificate field", CERTIFICATE_FIELDS)
     }
 
@@ -534,6 +546,14 @@ fn write_certificate_field(out: &mut String, whose: &str, field: &CertificateFie
     let (word, part) = match field {
         CertificateField::SubjectPart(part) => (subject, part),
         CertificateField::IssuerPart(part) => (issuer, part),
+        CertificateField::Info(parts) => {
+            write_plain(out, format_args!("{whose}_certificate({CERTIFICATE_INFO}"));
+            for part in parts {
+                write_plain(out, format_args!(", {}", word_of(CERTIFICATE_INFOS, part)));
+            }
+            out.push(')');
+            return;
+        }
         plain => {
             let word = word_of(CERTIFICATE_FIELDS, plain);
             return write_plain(out, format_args!("{whose}_certificate({word})"));

@@ -2,8 +2,8 @@
 
 use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, Counter, GroupFigure, LogValue, Message, PriorityPart, Scope, TableFigure,
-    TargetFigure, TimeoutOf, TlsField, Value,
+    CertificateField, CertificateInfo, Counter, GroupFigure, LogValue, Message, NameAttribute,
+    PriorityPart, Scope, TableFigure, TargetFigure, TimeoutOf, TlsField, Value,
 };
 use portway_model::proxied::ProxyField;
 use portway_model::stage::Named;
@@ -196,8 +196,41 @@ pub(crate) const CERTIFICATE_FIELDS: &[(&str, CertificateField)] = &[
     ("version", CertificateField::Version),
     ("key_algorithm", CertificateField::KeyAlgorithm),
     ("signature_algorithm", CertificateField::SignatureAlgorithm),
+    ("dns_names", CertificateField::DnsNames),
+    ("ip_addresses", CertificateField::Addresses),
+    ("emails", CertificateField::Emails),
+    ("uris", CertificateField::Uris),
+    ("alternative_names", CertificateField::AlternativeNames),
     ("der", CertificateField::Der),
     ("pem", CertificateField::Pem),
+];
+
+/// The field of a certificate that takes a list of parts.
+pub(crate) const CERTIFICATE_INFO: &str = "info";
+
+/// Its parts.
+#[rustfmt::skip] // a table
+pub(crate) const CERTIFICATE_INFOS: &[(&str, CertificateInfo)] = &[
+    ("subject_dc", CertificateInfo::Subject(NameAttribute::DomainComponent)),
+    ("subject_c", CertificateInfo::Subject(NameAttribute::Country)),
+    ("subject_st", CertificateInfo::Subject(NameAttribute::Province)),
+    ("subject_l", CertificateInfo::Subject(NameAttribute::Locality)),
+    ("subject_o", CertificateInfo::Subject(NameAttribute::Organization)),
+    ("subject_ou", CertificateInfo::Subject(NameAttribute::OrganizationalUnit)),
+    ("subject_sn", CertificateInfo::Subject(NameAttribute::SerialNumber)),
+    ("subject_cn", CertificateInfo::Subject(NameAttribute::CommonName)),
+    ("issuer_dc", CertificateInfo::Issuer(NameAttribute::DomainComponent)),
+    ("issuer_c", CertificateInfo::Issuer(NameAttribute::Country)),
+    ("issuer_st", CertificateInfo::Issuer(NameAttribute::Province)),
+    ("issuer_l", CertificateInfo::Issuer(NameAttribute::Locality)),
+    ("issuer_o", CertificateInfo::Issuer(NameAttribute::Organization)),
+    ("issuer_ou", CertificateInfo::Issuer(NameAttribute::OrganizationalUnit)),
+    ("issuer_sn", CertificateInfo::Issuer(NameAttribute::SerialNumber)),
+    ("issuer_cn", CertificateInfo::Issuer(NameAttribute::CommonName)),
+    ("serial", CertificateInfo::Serial),
+    ("not_before", CertificateInfo::NotBefore),
+    ("not_after", CertificateInfo::NotAfter),
+    ("alternative_names", CertificateInfo::AlternativeNames),
 ];
 
 /// Fields of a client certificate that take the name of an attribute.

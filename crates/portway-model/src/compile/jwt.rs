@@ -69,6 +69,7 @@ impl Compiler<'_> {
                 }
             }
         }
+        self.check_parties(place, jwt);
         if jwt.leeway > MAX_TOKEN_LEEWAY {
             self.wrong_token(place, "clocks do not differ by so much", "the most is `1h`");
         }
@@ -101,6 +102,20 @@ impl Compiler<'_> {
         if let Some(realm) = &jwt.realm {
             check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
         }
+    }
+
+    /// Keys alone say little: an issuer signs tokens for many with the same ones.
+    fn check_parties(&mut self, place: Place, jwt: &Jwt) {
+        let is_shared = matches!(jwt.keys, KeySource::Secret(_));
+        let says_whom = !jwt.issuers.is_empty() || !jwt.audiences.is_empty();
+        if is_shared || says_whom || !jwt.claims.is_empty() {
+            return;
+        }
+        let message =
+            "every token that was signed with these keys is believed, for whomever it was made";
+        let warning = Diagnostic::warning(Code::Unprotected, place.span, message);
+        let help = "say the `audience` that tokens for this service have, and their `issuer`";
+        self.found.push(warning.help(help));
     }
 
     fn wrong_token(&mut self, place: Place, message: &str, help: &str) {

@@ -186,6 +186,12 @@ fn kind_of_field(field: &CertificateField) -> Kind {
         | CertificateField::NotAfterText
         | CertificateField::KeyAlgorithm
         | CertificateField::SignatureAlgorithm
+        | CertificateField::DnsNames
+        | CertificateField::Addresses
+        | CertificateField::Emails
+        | CertificateField::Uris
+        | CertificateField::AlternativeNames
+        | CertificateField::Info(_)
         | CertificateField::Der
         | CertificateField::Pem => Kind::Word,
     }

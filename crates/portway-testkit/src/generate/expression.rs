@@ -4,10 +4,10 @@ use super::{Choices, KnownTable};
 use ipnet::IpNet;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{
-    CertificateField, Condition, Counter, CounterEntry, Expression, GroupFigure, HeaderPart,
-    LogValue, MatchGroup, Matched, Matcher, Message, NamePart, NumberRange, PriorityPart, Scope,
-    TableFigure, TargetFigure, Template, TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch,
-    Value, Variable, Within,
+    CertificateField, CertificateInfo, Condition, Counter, CounterEntry, Expression, GroupFigure,
+    HeaderPart, LogValue, MatchGroup, Matched, Matcher, Message, NameAttribute, NamePart,
+    NumberRange, PriorityPart, Scope, TableFigure, TargetFigure, Template, TemplatePart, Test,
+    TextMatch, TimeoutOf, TlsField, Touch, Value, Variable, Within,
 };
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
@@ -331,6 +331,15 @@ impl Choices {
             CertificateField::Version,
             CertificateField::KeyAlgorithm,
             CertificateField::SignatureAlgorithm,
+            CertificateField::DnsNames,
+            CertificateField::Addresses,
+            CertificateField::Emails,
+            CertificateField::Uris,
+            CertificateField::AlternativeNames,
+            CertificateField::Info(vec![
+                CertificateInfo::Subject(NameAttribute::CommonName),
+                CertificateInfo::Serial,
+            ]),
             CertificateField::Der,
         ];
         let field = self.one(CertificateField::Present, &fields);

@@ -215,7 +215,12 @@ fn a_good_token_goes_on_and_no_other() {
     let soon = now() + 600;
     let user = r#","sub":"anna\nX: é","realm":{"roles":["a","b"]}"#;
     let fine = token(&stage.scene, "own", &claims(soon, user));
-    let answer = ask(&stage, web, &fine, &["X-USER: eve", "x-roles: all"]);
+    let answer = ask(
+        &stage,
+        web,
+        &fine,
+        &["X-USER: eve", "x-roles: all", "X_User: eve"],
+    );
     good(&answer);
     let line = |text: &str| answer.lines().any(|it| it.trim_end() == text);
     assert!(
@@ -330,7 +335,7 @@ fn a_good_token_goes_on_and_no_other() {
     assert!(explained.stdout.contains("lets it pass"), "{explained}");
     let pass = text.replace("realm = 'api'", "on_failure = 'pass'");
     stage.becomes(&pass);
-    let answer = ask(&stage, web, &late, &["X-User: eve"]);
+    let answer = ask(&stage, web, &late, &["X-User: eve", "x_user: eve"]);
     good(&answer);
     assert!(!answer.contains("eve"), "{answer}");
     stage.becomes(&text.replace(
@@ -339,6 +344,31 @@ fn a_good_token_goes_on_and_no_other() {
     ));
     refused(&ask(&stage, web, &late, &[]), "the token has expired");
     assert_eq!(Client::new(web).ask("/"), "app");
+    // A cookie and an argument that stand twice are none either, however they are written.
+    stage.becomes(&text.replace(
+        "realm = 'api'",
+        "token = [{ cookie = 'id' }, { query = 'token' }], realm = 'api'",
+    ));
+    let from = |cookie: &str, query: &str| {
+        let (url, cookie) = (
+            format!("http://127.0.0.1:{web}/page?{query}"),
+            format!("Cookie: {cookie}"),
+        );
+        stage
+            .scene
+            .curl(&["-s", "-i", "-m", "20", "-H", &cookie, &url])
+            .good()
+    };
+    good(&from(&format!("a=1; id={fine}"), "token=other"));
+    good(&from("a=1", &format!("b=2&token={fine}")));
+    for twice in [
+        from(&format!("id={fine}; id={forged}"), ""),
+        from(&format!("id={fine}; a=1;id={fine}"), ""),
+        from("", &format!("token={fine}&token={forged}")),
+        from("", &format!("token={fine}&tok%65n=x")),
+    ] {
+        refused(&twice, "the token is malformed");
+    }
     // Two with other keys: in PEM, and a secret.
     let options = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
     openssl(

@@ -6,6 +6,7 @@
 
 mod browser;
 mod certificates;
+mod client_names;
 mod echo;
 mod namespace;
 mod spans;

@@ -4,13 +4,13 @@ use super::super::matcher::{expression, networks, one_of, test, test_of};
 use super::super::model::{Object, Provider};
 use super::super::schema::{Section, Value as Said};
 use super::chain::Chain;
-use super::{Lowering, headers};
+use super::{Lowering, client_certificate, headers};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{UserDraft, UserlistDraft};
 use portway_model::expression::{
-    CertificateField, Condition, Expression, HeaderPart, Matcher, Message, NumberRange, Scope,
-    Template, TemplatePart, Transform, Value, Variable,
+    Condition, Expression, HeaderPart, Matcher, Message, NumberRange, Scope, Template,
+    TemplatePart, Transform, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::Password;
@@ -87,7 +87,7 @@ impl Lowering<'_> {
                     false => chain.always(Action::StripPrefix(prefixes), at),
                 }
             }
-            "passTLSClientCert" if section.is_on("pem") => client_certificate(chain, at),
+            "passTLSClientCert" => client_certificate::lower(section, chain, at),
             "stripPrefixRegex" => self.strip_prefix_regex(section, chain, at),
             "replacePath" => {
                 if let Some(path) = self.required(section, "path", at) {
@@ -419,16 +419,6 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         _ => "Forbidden",
     }
-}
-
-/// Tells the certificate that the client has shown.
-fn client_certificate(chain: &mut Chain, at: Span) {
-    let shown = Value::ClientCertificate(CertificateField::Present);
-    let der = Value::ClientCertificate(CertificateField::Der);
-    let pem = expression(der, vec![Transform::Base64]);
-    let pem = Template(vec![TemplatePart::Expression(Spanned::new(pem, at))]);
-    let set = set_header("X-Forwarded-Tls-Client-Cert", pem);
-    chain.when(test(shown, Matcher::True, at), vec![set], at);
 }
 
 /// Redirects what did not come with this scheme and port.

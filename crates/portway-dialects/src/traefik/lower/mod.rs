@@ -5,6 +5,7 @@
 
 mod authorize;
 mod chain;
+mod client_certificate;
 mod compress;
 mod entry;
 mod errors;

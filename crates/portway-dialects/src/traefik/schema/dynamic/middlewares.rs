@@ -286,107 +286,75 @@ pub(crate) const ROWS: &[Row] = &[
         Flag,
         "the client's own certificate, without those of its chain",
     ),
-    not_yet("http.middlewares.*.passTLSClientCert.info", Section, ""),
-    not_yet(
-        "http.middlewares.*.passTLSClientCert.info.notAfter",
-        Flag,
-        "",
-    ),
-    not_yet(
-        "http.middlewares.*.passTLSClientCert.info.notBefore",
-        Flag,
-        "",
-    ),
-    not_yet("http.middlewares.*.passTLSClientCert.info.sans", Flag, ""),
-    not_yet(
+    yes("http.middlewares.*.passTLSClientCert.info", Section),
+    yes("http.middlewares.*.passTLSClientCert.info.notAfter", Flag),
+    yes("http.middlewares.*.passTLSClientCert.info.notBefore", Flag),
+    yes("http.middlewares.*.passTLSClientCert.info.sans", Flag),
+    yes(
         "http.middlewares.*.passTLSClientCert.info.serialNumber",
         Flag,
-        "",
     ),
-    not_yet(
-        "http.middlewares.*.passTLSClientCert.info.subject",
-        Section,
-        "",
-    ),
-    not_yet(
+    yes("http.middlewares.*.passTLSClientCert.info.subject", Section),
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.country",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.province",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.locality",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.organization",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.organizationalUnit",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.commonName",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.serialNumber",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.subject.domainComponent",
         Flag,
-        "",
     ),
-    not_yet(
-        "http.middlewares.*.passTLSClientCert.info.issuer",
-        Section,
-        "",
-    ),
-    not_yet(
+    yes("http.middlewares.*.passTLSClientCert.info.issuer", Section),
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.country",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.province",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.locality",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.organization",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.commonName",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.serialNumber",
         Flag,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.passTLSClientCert.info.issuer.domainComponent",
         Flag,
-        "",
     ),
     no(
         "http.middlewares.*.apiKey",
