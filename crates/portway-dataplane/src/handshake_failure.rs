@@ -57,9 +57,10 @@ fn incompatible(why: &PeerIncompatible) -> HandshakeFailure {
         | PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
-        | PeerIncompatible::NamedGroupsExtensionRequired
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => HandshakeFailure::Cipher,
-        PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::NamedGroupsExtensionRequired => HandshakeFailure::Cipher,
+        // A client of TLS 1.1 or older says nothing of signatures.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
         | PeerIncompatible::ServerDoesNotSupportTls12Or13

@@ -63,7 +63,9 @@ fn client(scene: &Scene) {
         "-set_serial",
         "9",
     ];
-    let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-out", "late.pem"];
+    let by = [
+        "-CA", "ca.pem", "-CAkey", "ca.key", "-out", "late.pem", "-extfile", "late.ext",
+    ];
     openssl(scene, &[&old[..], &by].concat());
 }
 

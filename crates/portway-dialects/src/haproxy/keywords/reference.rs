@@ -52,6 +52,9 @@ const FOOT: &str = "
   the alert `access_denied`. A certificate file that others may read is a warning.
 * A body whose length the server does not say goes on in chunks to a client of HTTP/1.1 that wants its connection closed.
 * HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
+* Of later versions, answers of OCSP are fetched: `ocsp-update on` of a certificate in a list, `ocsp-update.mode`, `.mindelay` and
+  `.maxdelay` (also as `tune.ssl.ocsp-update.…`), with `show ssl ocsp-updates` and `update ssl ocsp-response`. They are fetched again when
+  half of their time is over, after `maxdelay` at the latest; a certificate that names no responder, or whose issuer is not known, is a warning.
 * Files of twelve projects that HAProxy 2.6 accepts are held by tests: none of them is refused for a word in state
   \"not yet\".
 * A number with something behind it (`maxconn 10x`), which HAProxy cuts, is an error.
