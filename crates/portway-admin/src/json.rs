@@ -31,6 +31,9 @@ pub struct Status {
     /// Processes that have served before this one and finish what they have, the oldest first.
     #[serde(default)]
     pub earlier: Vec<Earlier>,
+    /// Certificates in the order of the configuration.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
 }
 
 /// A process that has served before and finishes what it has.
@@ -470,6 +473,9 @@ pub struct Certificate {
     pub not_before: i64,
     /// Its last second, since 1970.
     pub not_after: i64,
+    /// The last second of the answer of OCSP that clients are shown with it; 0 where there is none, left out where none is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp_until: Option<i64>,
 }
 
 impl From<&LoadedCertificate> for Certificate {
@@ -479,6 +485,19 @@ impl From<&LoadedCertificate> for Certificate {
             names: it.names.clone(),
             not_before: it.not_before,
             not_after: it.not_after,
+            ocsp_until: None,
+        }
+    }
+}
+
+impl From<control::CertificateStatus> for Certificate {
+    fn from(it: control::CertificateStatus) -> Self {
+        Self {
+            name: it.name,
+            names: it.names,
+            not_before: it.not_before,
+            not_after: it.not_after,
+            ocsp_until: it.ocsp_until,
         }
     }
 }
@@ -592,6 +611,7 @@ impl From<control::Status> for Status {
             target_groups: status.groups.into_iter().map(Into::into).collect(),
             draining: status.draining.into_iter().map(Into::into).collect(),
             earlier: status.earlier.into_iter().map(Into::into).collect(),
+            certificates: status.certificates.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -297,6 +297,7 @@ mod tests {
             groups,
             draining: Vec::new(),
             earlier: Vec::new(),
+            certificates: Vec::new(),
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use portway_model::snapshot::Listener;
+use portway_model::snapshot::{Listener, Snapshot};
 use portway_telemetry::metrics::{Drained, TargetHealth};
+use rustls_pki_types::UnixTime;
 
 use crate::drains::{Draining, Stage};
 use crate::memory;
 use crate::operations::Gate;
 use crate::reload::LastReload;
+use crate::renewal::Certificates;
 use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
 use crate::upgrade::{EarlierProcess, LastUpgrade};
@@ -26,6 +28,23 @@ pub struct Status {
     pub draining: Vec<Draining>,
     /// Processes that have served before this one and finish what they have, the oldest first.
     pub earlier: Vec<EarlierProcess>,
+    /// Certificates in the order of the configuration.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone)]
+pub struct CertificateStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The host names that it serves; its subject where it has none.
+    pub names: String,
+    /// Its first second, since 1970.
+    pub not_before: i64,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+    /// The last second of the answer of OCSP that is shown with it; 0: none is, `None`: none is wanted.
+    pub ocsp_until: Option<i64>,
 }
 
 /// The process.
@@ -184,6 +203,7 @@ impl Running {
                 .collect(),
             draining: self.drains.all(),
             earlier: self.drains.earlier.all(),
+            certificates: certificates(snapshot, &installed.certificates),
         };
         status.follow_process();
         status
@@ -239,6 +259,23 @@ impl Running {
             requests,
         }
     }
+}
+
+fn certificates(snapshot: &Snapshot, all: &Certificates) -> Vec<CertificateStatus> {
+    let now = UnixTime::now();
+    let identities = all.identities();
+    let both = snapshot.certificates.iter().zip(&identities);
+    let status = both.map(|(certificate, identity)| CertificateStatus {
+        name: certificate.name.to_string(),
+        names: match identity.names.is_empty() {
+            true => identity.subject.clone(),
+            false => identity.names.join(", "),
+        },
+        not_before: identity.not_before,
+        not_after: identity.not_after,
+        ocsp_until: identity.ocsp_until(now),
+    });
+    status.collect()
 }
 
 fn target(watched: &WatchedTarget) -> TargetStatus {

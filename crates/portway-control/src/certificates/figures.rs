@@ -19,10 +19,7 @@ pub(crate) fn figures<'s>(
         .map(|(certificate, identity)| CertificateFigures {
             name: certificate.name.as_str(),
             not_after: identity.not_after,
-            ocsp_until: identity
-                .staple
-                .as_ref()
-                .map(|it| it.validity(now).map_or(0, |it| it.until)),
+            ocsp_until: identity.ocsp_until(now),
         })
         .collect();
     if figures.len() > MOST_CERTIFICATES {

@@ -64,6 +64,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The last second of the answer of OCSP that is shown with it; 0: none is, `None`: none is wanted.
+    pub(crate) fn ocsp_until(&self, now: UnixTime) -> Option<i64> {
+        let staple = self.staple.as_ref()?;
+        Some(staple.validity(now).map_or(0, |it| it.until))
+    }
+
     /// Serves these names in place of those in the certificate, where there are any; `!` before one that wildcards leave out.
     #[must_use]
     pub fn serving(mut self, names: &[String]) -> Self {

@@ -4,10 +4,15 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_admin::client;
-use portway_admin::json::{Draining, Earlier, Status as Shown, Target};
+use portway_admin::json::{Certificate, Draining, Earlier, Status as Shown, Target};
 
 use super::table;
 use crate::cli::Status;
+
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+/// Certificates that expire in fewer days are shown.
+const SOON: f64 = 30.0;
 
 /// Runs the command. Exit code 1 only where no answer came.
 pub(crate) fn run(arguments: &Status) -> ExitCode {
@@ -95,6 +100,11 @@ fn as_text(status: &Shown) -> String {
         }
     }
     text.push_str(&table(&targets));
+    let certificates = certificates(&status.certificates);
+    if certificates.len() > 1 {
+        text.push('\n');
+        text.push_str(&table(&certificates));
+    }
     if !status.draining.is_empty() {
         text.push('\n');
         text.push_str(&table(&drains(&status.draining)));
@@ -104,6 +114,33 @@ fn as_text(status: &Shown) -> String {
         text.push_str(&table(&earlier(&status.earlier)));
     }
     text
+}
+
+/// Certificates that want somebody: they expire soon, or lack the answer of OCSP that is wanted of them.
+fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
+    let mut rows = vec![row(["CERTIFICATE", "NAMES", "EXPIRES", "WHY"])];
+    for it in all {
+        let days = (seconds_to(it.not_after as f64) / DAY).floor();
+        let lacks = it.ocsp_until == Some(0);
+        if days >= SOON && !lacks {
+            continue;
+        }
+        let expires = match days < 0.0 {
+            true => "expired".to_owned(),
+            false => format!("in {days:.0} days"),
+        };
+        let why = match lacks {
+            true => "no answer of OCSP",
+            false => "",
+        };
+        rows.push(vec![
+            it.name.clone(),
+            it.names.clone(),
+            expires,
+            why.to_owned(),
+        ]);
+    }
+    rows
 }
 
 /// Processes that have served before, and how long what they have left has.

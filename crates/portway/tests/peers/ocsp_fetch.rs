@@ -303,6 +303,8 @@ fn a_certificate_that_must_have_an_answer_and_has_none_is_told() {
     );
     let stage = Stage::with(scene, &text(port, OFTEN), &[]);
     wait_for(&stage, "failed", 1);
+    let said = stage.command(&["status"]).good();
+    assert!(said.contains("no answer of OCSP"), "{said}");
     let log = stage.portway.stop();
     let said =
         "clients are shown none, and those that heed the certificate (must-staple) refuse it";
