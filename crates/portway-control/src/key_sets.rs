@@ -67,7 +67,7 @@ pub(crate) fn load(snapshot: &Snapshot, sources: &Sources) -> (Loaded, Diagnosti
     for group in &snapshot.groups {
         files::of("target_group", &group.name, || load.rules(&group.rules));
     }
-    for file in &snapshot.token_keys {
+    for file in &snapshot.token_keys.0 {
         files::of("process", "", || load.of_value(file));
     }
     let loaded = Loaded {

@@ -46,7 +46,7 @@ use crate::defaults;
 use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
 use crate::name::Name;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TokenKeys};
 use crate::span::{Span, Spanned};
 pub(crate) use check::default_check_timeout;
 pub(crate) use group::default_target_name;
@@ -115,7 +115,7 @@ impl Compiler<'_> {
             stick_tables: stick_tables?,
             maps: maps?,
             userlists: userlists?,
-            token_keys: std::mem::take(&mut self.token_keys),
+            token_keys: TokenKeys(std::mem::take(&mut self.token_keys)),
         })
     }
 

@@ -105,6 +105,7 @@ impl Choices {
     }
 
     fn number_transform(&mut self) -> Transform<Named> {
+        let algorithm = self.one("none", &["HS256", "ES256"]);
         let functions = [
             HashKind::Crc32c,
             HashKind::Djb2,
@@ -125,6 +126,10 @@ impl Choices {
             Transform::TargetQueue,
             Transform::Compare(variable),
             Transform::Hash(Hashing { function, seed }),
+            Transform::JwtVerify(Box::new(JwtVerify {
+                algorithm: Given::Text(algorithm.into()),
+                key: Given::Text("key`\".pem".into()),
+            })),
         ];
         self.one(Transform::Length, &others)
     }
@@ -231,16 +236,7 @@ impl Choices {
             3 => Transform::Json(path),
             10..=17 => self.longer_transform(),
             4 => Transform::JwtHeader(path),
-            5 => match self.below(2) {
-                0 => Transform::JwtPayload(path),
-                _ => Transform::JwtVerify(Box::new(JwtVerify {
-                    algorithm: self.one(
-                        Given::Text("none".into()),
-                        &[Given::Text("HS256".into()), Given::Text("ES256".into())],
-                    ),
-                    key: Given::Text("key`\".pem".into()),
-                })),
-            },
+            5 => Transform::JwtPayload(path),
             6 => Transform::Bytes {
                 offset: self.below(100),
                 length: self.maybe(|c| c.below(100)),
