@@ -6,7 +6,7 @@
 //! taken away whatever is answered.
 
 use crate::answers::{self, Answer, Body};
-use crate::body;
+use crate::body::{self, Patience};
 use crate::exchange::{Exchange, How};
 use crate::fault::{Fault, TOO_LONG};
 use crate::group;
@@ -129,9 +129,9 @@ async fn body(
         BodyLength::Length(length) if length > most as u64 => return Ok(None),
         BodyLength::Length(_) | BodyLength::Chunked => {}
     }
-    let time = x.connection.client_timeout();
+    let patience = Patience::with_client(x);
     let room = body::room_for(asked.body_bytes.unwrap_or(0));
-    body::wait(x, downstream, time, (0, room)).await?;
+    body::wait(x, downstream, patience, (0, room)).await?;
     Ok(body::whole(x).filter(|body| body.len() <= most))
 }
 

@@ -131,19 +131,43 @@ pub(crate) async fn hold(
         BodyLength::Length(length) if length > u64::from(most) => return Ok(()),
         BodyLength::Length(_) | BodyLength::Chunked => {}
     }
-    let time = x.connection.client_timeout();
-    wait(x, stream, time, (0, room_for(most))).await?;
+    let patience = Patience::with_client(x);
+    wait(x, stream, patience, (0, room_for(most))).await?;
     let most = most as usize;
     x.scratch.body_limits.held = whole(x).is_some_and(|body| body.len() <= most);
     Ok(())
 }
 
+/// How long a body is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) time: Duration,
+    /// It begins anew with all that comes.
+    pub(crate) renews: bool,
+}
+
+impl Patience {
+    /// As where the body goes on as it comes: only silence is too long.
+    pub(crate) fn with_client(x: &Exchange<'_>) -> Self {
+        Self {
+            time: x.connection.client_timeout(),
+            renews: true,
+        }
+    }
+
+    /// So long for the whole.
+    pub(crate) fn of(time: Duration) -> Self {
+        let renews = false;
+        Self { time, renews }
+    }
+}
+
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or `most` bytes with its framing; not longer than
-/// `time`.
+/// it is patient.
 pub(crate) async fn wait(
     x: &mut Exchange<'_>,
     stream: &mut Stream,
-    time: Duration,
+    patience: Patience,
     (at_least, most): (u32, usize),
 ) -> Result<(), Fault> {
     let mut coming = Coming::of_request(x.framing.body, at_least);
@@ -152,11 +176,17 @@ pub(crate) async fn wait(
     if is_enough(x, &mut coming)? {
         return Ok(());
     }
+    let Patience { time, renews } = patience;
     x.connection.timer.set(time);
     loop {
         let received = receive(x, stream, most).await;
         match received {
-            Ok(n) if n > 0 => x.arena.received(n),
+            Ok(n) if n > 0 => {
+                x.arena.received(n);
+                if renews {
+                    x.connection.timer.set(time);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(Fault::client_timeout());
             }

@@ -570,8 +570,8 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
                     return Err(Fault::rejected());
                 }
                 Decision::Answer(answer, how) => return Ok(Ruled::Answer(answer, how)),
-                Decision::WaitForBody(time, at_least, _) => {
-                    return Ok(Ruled::WaitForBody(time, at_least));
+                Decision::WaitForBody(patience, at_least, _) => {
+                    return Ok(Ruled::WaitForBody(patience.time, at_least));
                 }
                 // All but the last are not possible in this phase.
                 Decision::Forward(_)

@@ -4,6 +4,7 @@
 //! task of the worker with timers of its own, which nobody waits for. Its answer is thrown away. A worker has a bounded number of
 //! them on their way; beyond that, copies are dropped and counted.
 
+use crate::body::Patience;
 use crate::buffer::BUFFER_BYTES;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -68,9 +69,9 @@ pub(crate) fn say(x: &mut Exchange<'_>, mirror: &Mirror<Resolved>) -> Option<Dec
         (BodyLength::Chunked, Some(_)) => true,
         _ => false,
     };
-    let time = x.connection.client_timeout();
+    let patience = Patience::with_client(x);
     let room = body::room_for(mirror.body_bytes.unwrap_or(0));
-    waits.then_some(Decision::WaitForBody(time, 0, room))
+    waits.then_some(Decision::WaitForBody(patience, 0, room))
 }
 
 /// Sends the copies that rules have asked for.

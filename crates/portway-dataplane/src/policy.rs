@@ -4,7 +4,7 @@
 //! listener's index. What a rule changes is seen by the rules after it.
 
 use crate::answers::{self, Answer, Body, CONNECTION_CLOSE};
-use crate::body::LOOKED_AT_BODY;
+use crate::body::{LOOKED_AT_BODY, Patience};
 use crate::buffer::Buffer;
 use crate::compress;
 use crate::cors;
@@ -68,7 +68,7 @@ pub(crate) enum Decision {
     /// Answered by us after a while.
     Tarpit(Duration, Answer),
     /// Decided once the body is here: not later than this, with so many bytes of it; at most so many are read.
-    WaitForBody(Duration, u32, usize),
+    WaitForBody(Patience, u32, usize),
     /// Decided once it is known whether the password is right.
     WaitForPassword,
     /// Decided once there are keys; `None`: there are none.
@@ -402,8 +402,8 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
             return Some(Decision::Tarpit(*delay, fixed(x, response, origin)));
         }
         Action::WaitForBody { time, at_least } => {
-            let wait = Decision::WaitForBody(*time, *at_least, LOOKED_AT_BODY);
-            return Some(wait);
+            let patience = Patience::of(*time);
+            return Some(Decision::WaitForBody(patience, *at_least, LOOKED_AT_BODY));
         }
         Action::Limit(limit) => {
             let how = match limit {

@@ -106,8 +106,8 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
                 reply::by_rule(x, downstream, answer, how, Side::Request).await
             }
             Decision::Tarpit(delay, answer) => Box::pin(tarpit(x, downstream, delay, answer)).await,
-            Decision::WaitForBody(time, at_least, most) => {
-                match Box::pin(body::wait(x, downstream, time, (at_least, most))).await {
+            Decision::WaitForBody(patience, at_least, most) => {
+                match Box::pin(body::wait(x, downstream, patience, (at_least, most))).await {
                     Ok(()) => continue,
                     Err(fault) => {
                         x.ledger.looked_at = LookedAt::Head;

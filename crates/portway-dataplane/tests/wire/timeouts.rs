@@ -203,6 +203,32 @@ fn a_client_that_falls_silent_in_its_body_is_given_up() {
 }
 
 #[test]
+fn a_body_that_is_held_has_time_while_it_comes() {
+    let target = Target::saying("ok").unwrap();
+    let settings = "timeouts = { client = \"1s\" }";
+    let proxy = Proxy::start(&simple(
+        settings,
+        "retry_body_bytes = 1000",
+        &[target.address()],
+    ));
+    let mut client = proxy.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n")
+        .unwrap();
+    for _ in 0..8 {
+        pause(200);
+        client.send("x").unwrap();
+    }
+    assert!(client.message().unwrap().starts_with(b"HTTP/1.1 200"));
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nx")
+        .unwrap();
+    assert!(client.message().unwrap().starts_with(b"HTTP/1.1 408"));
+    drop(client);
+    proxy.finish(2);
+}
+
+#[test]
 fn a_target_that_does_not_answer_is_given_up() {
     let target = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
     let proxy = Proxy::start(&simple(
