@@ -1,6 +1,6 @@
 //! The live state of a process, handed to the one that takes over: what happened since, by name, as a reload keeps it.
 //!
-//! Session ticket keys, the key of sealed cookies, health and orders of targets, gates and limits that were set by command, what drains by command, rate
+//! Session ticket keys, the key of sealed cookies, health and orders of targets, addresses of names, gates and limits that were set by command, what drains by command, rate
 //! buckets, variables of the process, maps that were changed, stick tables. What an open connection or a running exchange counts
 //! stays where it is served; counters of metrics begin anew.
 //!
@@ -28,6 +28,7 @@ use crate::circuits;
 use crate::drains::HandedDrains;
 use crate::figures::Installed;
 use crate::history::Generation;
+use crate::names::NamePart;
 use crate::running::Running;
 use crate::targets::{join, parts_of};
 use crate::tls::tickets::TicketKeys;
@@ -120,6 +121,7 @@ fn small(installed: &Installed, tickets: &TicketKeys) -> Parts {
     );
     put("listeners", &listeners(plane));
     put("targets", &targets(installed));
+    put("names", &installed.names.parts());
     let variables = process.all_variables().into_iter();
     let variables = variables.map(|(name, value)| VariablePart {
         name: name.to_string(),
@@ -296,6 +298,8 @@ impl Received {
 
     /// Puts everything else into a configuration that nobody is served by yet.
     pub(crate) fn settle(mut self, installed: &mut Installed) {
+        let names = self.part::<Vec<NamePart>>("names");
+        installed.names.hand(names.unwrap_or_default());
         self.put_targets(installed);
         self.put_process(&installed.plane);
         self.put_listeners(&installed.plane);

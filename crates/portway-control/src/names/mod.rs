@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -24,12 +25,15 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 mod client;
+mod handed;
 mod services;
 mod system;
 #[cfg(test)]
 mod tests;
 
 use crate::health::chance;
+use handed::Handed;
+pub(crate) use handed::NamePart;
 
 /// Names that are asked for, by what is asked of whom.
 #[derive(Debug, Default)]
@@ -123,6 +127,8 @@ pub(crate) struct Asked {
     task: AbortHandle,
     /// Addresses that targets have which share none.
     taken: Mutex<Vec<Taken>>,
+    /// What another process knew.
+    handed: Arc<Handed>,
 }
 
 /// An address that one target of a group has, and no other of this name.
@@ -150,14 +156,16 @@ impl NameBook {
         }
         let (sender, answer) = watch::channel(Answer::default());
         let told = (self.counters.clone(), self.news.clone());
+        let handed = Arc::new(Handed::default());
         let task = match key.is_service {
             true => tokio::spawn(services::keep_asking(key.clone(), sender, told)),
-            false => tokio::spawn(keep_asking(key.clone(), sender, told)),
+            false => tokio::spawn(keep_asking(key.clone(), sender, told, handed.clone())),
         };
         let new = Arc::new(Asked {
             answer,
             task: task.abort_handle(),
             taken: Mutex::default(),
+            handed,
         });
         asked.insert(key, Arc::downgrade(&new));
         new
@@ -283,12 +291,27 @@ async fn keep_asking(
     key: Key,
     sender: watch::Sender<Answer>,
     (counters, news): (Arc<Counters>, Arc<Notify>),
+    handed: Arc<Handed>,
 ) {
     let begun = Instant::now();
     let terms = terms(&key.resolver);
     let mut families = [Known::default(), Known::default()];
+    let take_over = |part: NamePart, families: &mut [Known; 2]| {
+        if part.settle(families, begun, &terms) {
+            sender.send_modify(|answer| put(answer, families, begun));
+            news.notify_one();
+        }
+    };
     loop {
-        let outcomes = system::look_up(&key.name, &key.resolver, &counters).await;
+        let outcomes = {
+            let mut looking = pin!(system::look_up(&key.name, &key.resolver, &counters));
+            loop {
+                tokio::select! {
+                    outcomes = &mut looking => break outcomes,
+                    part = handed.taken() => take_over(part, &mut families),
+                }
+            }
+        };
         let settled = settle(outcomes.clone());
         let now = begun.elapsed();
         let chance = chance_of();
@@ -298,20 +321,31 @@ async fn keep_asking(
         }
         sender.send_modify(|answer| {
             answer.looks += 1;
-            answer.addresses = ranked(&families);
             answer.why = why(&outcomes);
-            let good_at = families.iter().filter(|it| it.data().next().is_some());
-            let good_at = good_at.filter_map(Known::good_at).min();
-            let had_some = families.iter().any(|it| it.good_at().is_some());
-            answer.is_lost = answer.addresses.is_empty() && had_some;
-            answer.good_at = good_at.and_then(|it| begun.checked_add(it));
+            put(answer, &families, begun);
         });
         if is_news {
             news.notify_one();
         }
         let due = families.iter().map(Known::due).min().unwrap_or_default();
-        tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+        let mut pause = pin!(tokio::time::sleep(due.saturating_sub(begun.elapsed())));
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                part = handed.taken() => take_over(part, &mut families),
+            }
+        }
     }
+}
+
+/// Says what is known of both families, which is asked for since `begun`.
+fn put(answer: &mut Answer, families: &[Known; 2], begun: Instant) {
+    answer.addresses = ranked(families);
+    let good_at = families.iter().filter(|it| it.data().next().is_some());
+    let good_at = good_at.filter_map(Known::good_at).min();
+    let had_some = families.iter().any(|it| it.good_at().is_some());
+    answer.is_lost = answer.addresses.is_empty() && had_some;
+    answer.good_at = good_at.and_then(|it| begun.checked_add(it));
 }
 
 /// How long answers hold.

@@ -237,3 +237,48 @@ async fn hosts_of_a_service_are_asked_for_each() {
     let one = [("127.0.0.3:8082".to_owned(), None, false)];
     until(&asked, |_| places() == one).await;
 }
+
+#[tokio::test]
+async fn what_another_process_knew_counts_until_something_is_heard() {
+    let (good, silent) = (NameServer::start(), NameServer::start());
+    good.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+    silent.say("app.test", Says::Silence);
+    let before = NameBook::default();
+    let asked = before.ask(at("app.test"), &Arc::new(resolver(&[good.address()])));
+    asked.heard().await;
+    let mut parts = before.parts();
+    assert_eq!(parts.len(), 1);
+    // Each process asks its own server here.
+    let text = serde_json::to_string(&parts).unwrap();
+    let text = text.replace(&good.address().to_string(), &silent.address().to_string());
+    let of_other = std::mem::replace(&mut parts, serde_json::from_str(&text).unwrap());
+
+    let own = Resolver {
+        hold: Hold {
+            timeout: Some(Duration::from_secs(3)),
+            ..Hold::default()
+        },
+        ..resolver(&[silent.address()])
+    };
+    let after = NameBook::default();
+    let asked = after.ask(at("app.test"), &Arc::new(own));
+    let mut news = asked.follow();
+    // It was asked of others: nothing is known.
+    after.hand(of_other);
+    after.hand(parts.clone());
+    let addresses = news.wait_for(|it| !it.addresses.is_empty()).await;
+    let mut addresses = addresses.unwrap().addresses.clone();
+    addresses.sort();
+    assert_eq!(addresses, ips(&["127.0.0.2", "127.0.0.3"]));
+    after.news().await;
+    // It holds no longer than an answer of its own would.
+    assert!(news.wait_for(|it| it.is_lost).await.is_ok());
+    // What is heard counts, and nothing else any more.
+    silent.say_addresses("app.test", &["127.0.0.4"]);
+    let heard = |it: &Answer| it.addresses == ips(&["127.0.0.4"]);
+    assert!(news.wait_for(heard).await.is_ok());
+    after.hand(parts);
+    let looks = asked.answer().looks;
+    assert!(news.wait_for(|it| it.looks > looks + 1).await.is_ok());
+    assert_eq!(asked.answer().addresses, ips(&["127.0.0.4"]));
+}

@@ -7,7 +7,8 @@ use portway_testkit::names::{NameServer, Says};
 
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, listener};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port};
+use crate::upgrade;
 
 /// Where targets listen: one port, at addresses of this machine.
 pub(crate) fn same_port() -> u16 {
@@ -455,4 +456,50 @@ fn hosts_of_a_service_are_targets_with_their_ports_and_weights() {
     });
     assert_eq!(who(web, 2), ["four"]);
     stage.portway.stop();
+}
+
+#[test]
+fn what_was_known_of_names_goes_on_over_an_upgrade() {
+    let server = NameServer::start();
+    let (webs, ports) = ([free_port(), free_port()], [same_port(), same_port()]);
+    for port in ports {
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, 2), port, "two");
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, 3), port, "three");
+    }
+    server.say_addresses("one.test", &["127.0.0.2"]);
+    server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+    let one = text(webs[0], ports[0], &server, "").replace("app.test", "one.test");
+    let many = members(webs[1], ports[1], &server, "");
+    let many = many.replace("listener.web", "listener.many");
+    let many = many.replace("'app'\n[target_group.app]", "'many'\n[target_group.many]");
+    let stage = upgrade::Stage::with(Scene::new(), &format!("{one}{many}"), &[]);
+    let both_serve = |web: u16| (who(web, 8) == ["three", "two"]).then_some(());
+    eventually("both addresses serve", || both_serve(webs[1]));
+    // Silent at the wrong moment.
+    for name in ["one.test", "app.test"] {
+        server.say(name, Says::Silence);
+    }
+    stage.upgrade();
+    assert_eq!(who(webs[0], 4), ["two"]);
+    eventually("both addresses serve on", || {
+        let served = |_| {
+            let mut client = Client::new(webs[1]);
+            client.send("GET /who HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            client.answer()
+        };
+        let all: Vec<String> = (0..8).map(served).collect();
+        let of = |name: &str| {
+            all.iter()
+                .any(|it| it.contains(&format!("x-server: {name}\r\n")))
+        };
+        (of("two") && of("three")).then_some(())
+    });
+    // And what is said from then on counts.
+    for name in ["one.test", "app.test"] {
+        server.say_addresses(name, &["127.0.0.3"]);
+    }
+    until_served_by(webs[0], "three");
+    eventually("one address is left", || {
+        (who(webs[1], 8) == ["three"]).then_some(())
+    });
 }
