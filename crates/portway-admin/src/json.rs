@@ -25,6 +25,9 @@ pub struct Status {
     pub listeners: Vec<Listener>,
     /// Target groups in the order of the configuration.
     pub target_groups: Vec<TargetGroup>,
+    /// Circuit breakers in the order of their names; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circuit_breakers: Vec<CircuitBreaker>,
     /// What drains.
     #[serde(default)]
     pub draining: Vec<Draining>,
@@ -145,6 +148,30 @@ pub struct Process {
     /// The upgrade that made this process, or the latest one since that failed; left out where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_upgrade: Option<LastUpgrade>,
+}
+
+/// A circuit breaker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CircuitBreaker {
+    /// Its name.
+    pub name: String,
+    /// `closed`, `open` or `recovering`.
+    pub state: String,
+    /// How many of a hundred requests pass now.
+    pub percent: f64,
+    /// Requests that it has answered in place of what fails.
+    pub refused: u64,
+}
+
+impl From<control::CircuitStatus> for CircuitBreaker {
+    fn from(circuit: control::CircuitStatus) -> Self {
+        Self {
+            name: circuit.name,
+            state: circuit.state.to_owned(),
+            percent: circuit.percent,
+            refused: circuit.refused,
+        }
+    }
 }
 
 /// Memory of the process.
@@ -609,6 +636,7 @@ impl From<control::Status> for Status {
             process: status.process.into(),
             listeners: status.listeners.into_iter().map(Into::into).collect(),
             target_groups: status.groups.into_iter().map(Into::into).collect(),
+            circuit_breakers: status.circuits.into_iter().map(Into::into).collect(),
             draining: status.draining.into_iter().map(Into::into).collect(),
             earlier: status.earlier.into_iter().map(Into::into).collect(),
             certificates: status.certificates.into_iter().map(Into::into).collect(),

@@ -295,6 +295,7 @@ mod tests {
             },
             listeners: Vec::new(),
             groups,
+            circuits: Vec::new(),
             draining: Vec::new(),
             earlier: Vec::new(),
             certificates: Vec::new(),

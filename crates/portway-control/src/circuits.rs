@@ -10,6 +10,7 @@ use portway_telemetry::metrics::CircuitFigures;
 use tokio::task::JoinSet;
 
 use crate::live_state::CircuitPart;
+use crate::status::CircuitStatus;
 
 /// Looks after those that nobody looks after yet, for as long as some plane has them.
 pub(crate) fn look_after(circuits: &Circuits, tasks: &mut JoinSet<()>) {
@@ -92,6 +93,21 @@ pub(crate) fn figures(circuits: &Circuits) -> Vec<CircuitFigures<'_>> {
     let mut figures: Vec<CircuitFigures<'_>> = figures.collect();
     figures.sort_unstable_by_key(|it| it.name);
     figures
+}
+
+/// What status says of them, in the order of their names.
+pub(crate) fn status(circuits: &Circuits) -> Vec<CircuitStatus> {
+    let mut all: Vec<CircuitStatus> = circuits
+        .iter()
+        .map(|(name, circuit)| CircuitStatus {
+            name: name.to_string(),
+            state: circuit.state().word(),
+            percent: circuit.percent(),
+            refused: circuit.refused(),
+        })
+        .collect();
+    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 /// What another process is to know of one; nothing of one that is closed.

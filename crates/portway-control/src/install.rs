@@ -189,9 +189,9 @@ pub async fn install(
     let (snapshot, loaded, mut found) = load_apart(snapshot, sources, &tickets).await?;
     found.extend(privileges::check(&snapshot.process));
     found.extend(admin_is_open(&snapshot.process));
-    if let Some(diagnostic) = descriptors::check(&snapshot.process) {
-        found.push(diagnostic);
-    }
+    let limits = [descriptors::check, memory::check];
+    let told = limits.iter().filter_map(|check| check(&snapshot.process));
+    told.for_each(|one| found.push(one));
     if found.has_errors() {
         return Err(found);
     }

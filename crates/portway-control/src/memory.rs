@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::memory::Level;
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::Process;
+use portway_model::span::Span;
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::MemoryFigures;
 use rustix::process::{Resource, getrlimit};
@@ -48,6 +50,25 @@ pub(crate) fn available() -> u64 {
         }
         None => FOUND.load(Ordering::Relaxed),
     }
+}
+
+/// What there is to say of the budget: more than the process may have is no limit, and the system would end it before.
+pub(crate) fn check(process: &Process) -> Option<Diagnostic> {
+    judge(process.max_memory, available())
+}
+
+fn judge(configured: u64, available: u64) -> Option<Diagnostic> {
+    if available == 0 || configured <= available {
+        return None;
+    }
+    let message = format!(
+        "`max_memory` ({configured}) is more than the {available} bytes that this process may have: the system ends it before that"
+    );
+    let half = available / 2;
+    let help = format!(
+        "what is not counted needs room too: {half} is half of it, and what is taken where `max_memory` is not set"
+    );
+    Some(Diagnostic::warning(Code::Install, Span::NONE, message).help(help))
 }
 
 /// Bytes of this process that are in memory now; `None` where the system does not say it.
@@ -167,6 +188,22 @@ mod tests {
         assert_eq!(line(text, "VmRSS:"), None);
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
         assert!(available() > 1 << 20);
+    }
+
+    #[test]
+    fn more_than_there_is_is_no_limit() {
+        for (configured, available, is_told) in [
+            (0, 100, false),
+            (100, 100, false),
+            (101, 100, true),
+            (101, 0, false),
+        ] {
+            let told = judge(configured, available);
+            assert_eq!(told.is_some(), is_told, "{configured} of {available}");
+        }
+        let told = judge(4096, 1024).unwrap();
+        assert!(told.message.contains("(4096) is more than the 1024 bytes"));
+        assert!(told.help.unwrap().contains("512 is half of it"));
     }
 
     #[test]

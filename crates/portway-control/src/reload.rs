@@ -33,6 +33,7 @@ use crate::files::Record;
 use crate::install::{Loaded, load};
 use crate::logs::{self, OpenLogs, Tellers};
 use crate::members;
+use crate::memory;
 use crate::parts::{self, Ready};
 use crate::plan::{self, Plan};
 use crate::planning::Adjust;
@@ -331,9 +332,9 @@ impl Running {
         let (snapshot, loaded, of_files) =
             look(snapshot, sources, changing.tickets(), record).await?;
         found.extend(of_files);
-        if let Some(one) = descriptors::check(&snapshot.process) {
-            found.push(one);
-        }
+        let limits = [descriptors::check, memory::check];
+        let told = limits.iter().filter_map(|check| check(&snapshot.process));
+        told.for_each(|one| found.push(one));
         if found.has_errors() {
             return Err(found);
         }

@@ -6,6 +6,7 @@ use portway_model::snapshot::{Listener, Snapshot};
 use portway_telemetry::metrics::{Drained, TargetHealth};
 use rustls_pki_types::UnixTime;
 
+use crate::circuits;
 use crate::drains::{Draining, Stage};
 use crate::memory;
 use crate::operations::Gate;
@@ -24,6 +25,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Target groups in the order of the configuration.
     pub groups: Vec<GroupStatus>,
+    /// Circuit breakers in the order of their names.
+    pub circuits: Vec<CircuitStatus>,
     /// What drains.
     pub draining: Vec<Draining>,
     /// Processes that have served before this one and finish what they have, the oldest first.
@@ -74,6 +77,19 @@ pub struct ProcessStatus {
     pub rolled_back_to: Option<u64>,
     /// The upgrade that made this process, or one that failed since; `None`: there was none.
     pub last_upgrade: Option<LastUpgrade>,
+}
+
+/// One circuit breaker.
+#[derive(Debug, Clone)]
+pub struct CircuitStatus {
+    /// Its name.
+    pub name: String,
+    /// `closed`, `open` or `recovering`.
+    pub state: &'static str,
+    /// How many of a hundred requests pass.
+    pub percent: f64,
+    /// Requests that it has answered.
+    pub refused: u64,
 }
 
 /// Memory of the process.
@@ -201,6 +217,7 @@ impl Running {
                     targets: targets.iter().map(|it| target(it)).collect(),
                 })
                 .collect(),
+            circuits: circuits::status(&installed.plane.circuits),
             draining: self.drains.all(),
             earlier: self.drains.earlier.all(),
             certificates: certificates(snapshot, &installed.certificates),

@@ -130,6 +130,11 @@ impl Circuit {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
+    /// How many of a hundred requests pass now.
+    pub fn percent(&self) -> f64 {
+        f64::from(self.share.load(Ordering::Relaxed)) * 100.0 / f64::from(ALL)
+    }
+
     /// Requests that it did not let pass.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -222,4 +227,34 @@ pub(crate) fn pass(x: &mut Exchange<'_>, settings: &CircuitBreaker) -> Option<An
     circuit.refused.fetch_add(1, Ordering::Relaxed);
     x.ledger.fault = Some(Fault::circuit_open(settings.status));
     Some(answers::own(x, settings.status, CIRCUIT_OPEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_model::circuit::{Comparison, Figure, Opens};
+    use std::time::Duration;
+
+    #[test]
+    fn its_share_rises_between_looks() {
+        let circuit = Circuit::new(CircuitBreaker {
+            name: "a".into(),
+            opens_when: Opens::Is(Figure::NetworkErrorRatio, Comparison::Above, 0.3),
+            check_period: Duration::from_secs(60),
+            min_requests: 1,
+            open_for: Duration::from_secs(1),
+            recover_over: Duration::from_secs(20),
+            status: 503,
+        });
+        let now = Instant::now();
+        assert!((circuit.percent() - 100.0).abs() < 0.01);
+        circuit.go_on(State::Recovering { since: now }, now);
+        for seconds in [0, 5, 10, 19] {
+            circuit.rise(now + Duration::from_secs(seconds));
+            let expected = seconds as f64 * 5.0;
+            assert!((circuit.percent() - expected).abs() < 0.01, "{seconds}");
+        }
+        assert_eq!(circuit.state(), State::Recovering { since: now });
+        assert_eq!(circuit.changes(), [0; 3]);
+    }
 }

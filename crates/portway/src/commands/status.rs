@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_admin::client;
-use portway_admin::json::{Certificate, Draining, Earlier, Status as Shown, Target};
+use portway_admin::json::{
+    Certificate, CircuitBreaker, Draining, Earlier, Status as Shown, Target,
+};
 
 use super::table;
 use crate::cli::Status;
@@ -105,6 +107,10 @@ fn as_text(status: &Shown) -> String {
         text.push('\n');
         text.push_str(&table(&certificates));
     }
+    if !status.circuit_breakers.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&circuits(&status.circuit_breakers)));
+    }
     if !status.draining.is_empty() {
         text.push('\n');
         text.push_str(&table(&drains(&status.draining)));
@@ -138,6 +144,21 @@ fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
             it.names.clone(),
             expires,
             why.to_owned(),
+        ]);
+    }
+    rows
+}
+
+/// Circuit breakers, and how much they let pass.
+fn circuits(all: &[CircuitBreaker]) -> Vec<Vec<String>> {
+    let titles = ["CIRCUIT BREAKER", "STATE", "PASSES", "ANSWERED"];
+    let mut rows = vec![row(titles)];
+    for it in all {
+        rows.push(vec![
+            it.name.clone(),
+            it.state.clone(),
+            format!("{:.0} %", it.percent),
+            it.refused.to_string(),
         ]);
     }
     rows

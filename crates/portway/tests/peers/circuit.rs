@@ -103,6 +103,15 @@ fn a_dead_target_and_its_retries_open_it() {
         let refused = "portway_circuit_breaker_refused_requests_total{circuit_breaker=\"app\"} ";
         (stage.metric(refused) != "0").then_some(())
     });
+    let status = stage.portway.status();
+    let known = &status["circuit_breakers"][0];
+    assert_eq!(
+        (known["name"].as_str(), known["state"].as_str()),
+        (Some("app"), Some("open"))
+    );
+    assert_eq!(known["percent"], 0.0);
+    let told = stage.command(&["status"]).good();
+    assert!(told.contains("CIRCUIT BREAKER"), "{told}");
     let faults = "portway_listener_faults_total{listener=\"web\",fault=\"circuit_open\"} ";
     let before: u64 = stage.metric(faults).parse().unwrap();
     let failures = "portway_target_connect_failures_total";
