@@ -10,7 +10,6 @@ use crate::life::ConnectionLifeDraft;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
-use crate::ocsp::OcspDraft;
 use crate::passive::PassiveHealth;
 use crate::resolution::ResolutionDraft;
 use crate::settings::{
@@ -27,6 +26,7 @@ use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crate::certificate::{CertificateDraft, CertificateTlsDraft};
 pub use crate::check::*;
 pub use crate::choice::*;
 
@@ -713,39 +713,6 @@ pub enum Verify {
     System,
     /// Those of the CAs in these files.
     Ca(Vec<String>),
-}
-
-/// A certificate with its key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CertificateDraft {
-    /// Its name.
-    pub name: Spanned<Name>,
-    /// PEM file with the chain, and the key if `key` is not given.
-    pub file: Option<Spanned<String>>,
-    /// PEM file with the key.
-    pub key: Option<Spanned<String>>,
-    /// The PEM text with the chain and the key, in place of files.
-    pub pem: Option<Spanned<String>>,
-    /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
-    pub names: Vec<Spanned<String>>,
-    /// PEM file with the certificate of its issuer, where the chain does not have it: answers of OCSP are judged by it, and
-    /// clients are not shown it.
-    pub issuer: Option<Spanned<String>>,
-    /// The answer of its authority that clients are shown with it.
-    pub ocsp: OcspDraft,
-    /// Settings for clients that are shown it, in place of those of the listener.
-    pub tls: CertificateTlsDraft,
-}
-
-/// TLS for clients that are shown a certificate. Where anything is given, nothing but ALPN is as the listener has it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CertificateTlsDraft {
-    /// Versions and suites.
-    pub policy: TlsPolicyDraft,
-    /// ALPN protocols in order of preference; those of the listener where not given.
-    pub alpn: Option<Spanned<Vec<String>>>,
-    /// Client certificates.
-    pub clients: ClientsDraft,
 }
 
 /// A table of counters by key.

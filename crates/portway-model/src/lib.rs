@@ -15,6 +15,7 @@
 pub mod action;
 pub mod address;
 pub mod authorize;
+pub mod certificate;
 pub mod check;
 pub mod check_grpc;
 pub mod choice;

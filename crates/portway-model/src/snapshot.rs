@@ -13,7 +13,6 @@ use crate::life::ConnectionLife;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
-use crate::ocsp::OcspFetch;
 use crate::passive::PassiveHealth;
 use crate::resolution::Resolution;
 use crate::settings::{
@@ -33,6 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::ids::{CertificateId, GroupId, ListenerId, MapId, StickTableId, UserlistId};
+
+pub use crate::certificate::{Certificate, CertificateTls};
 
 /// The compiled whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -702,42 +703,6 @@ pub enum TargetTls {
     Off,
     /// Settings of its own; only where the group speaks TLS.
     Own(Box<UpstreamTls>),
-}
-
-/// A certificate with its key, still in files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Certificate {
-    /// Its name.
-    pub name: Name,
-    /// PEM file with the chain, and the key if `key` is `None`; where there is `pem`, the name that it is known by.
-    pub file: String,
-    /// PEM file with the key.
-    pub key: Option<String>,
-    /// The PEM text with the chain and the key, in place of files.
-    pub pem: Option<String>,
-    /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
-    pub names: Vec<String>,
-    /// PEM file with the certificate of its issuer, for judging answers of OCSP.
-    pub issuer: Option<String>,
-    /// File of the answer of its authority (OCSP, in DER) that clients are shown with it.
-    pub ocsp: Option<String>,
-    /// How such answers are fetched.
-    pub ocsp_fetch: Option<OcspFetch>,
-    /// Settings for clients that are shown it, in place of those of the listener.
-    pub tls: Option<Box<CertificateTls>>,
-    /// The text that made it.
-    pub origin: Origin,
-}
-
-/// TLS for clients that are shown a certificate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CertificateTls {
-    /// Versions and suites.
-    pub policy: TlsPolicy,
-    /// ALPN protocols in order of preference; `None`: those of the listener.
-    pub alpn: Option<Vec<String>>,
-    /// Client certificates.
-    pub clients: Clients,
 }
 
 /// A table of counters by key.
