@@ -55,11 +55,36 @@ impl Looked {
     }
 }
 
+/// The id of a TLS session: at most 32 bytes (RFC 8446 section 4.1.2), none where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionId {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl SessionId {
+    /// `None`: it is too long for one.
+    pub(crate) fn of(id: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        let length = u8::try_from(id.len()).ok()?;
+        Some(Self { bytes, length })
+    }
+
+    /// Its bytes; `None` where it is empty.
+    pub fn given(&self) -> Option<&[u8]> {
+        let bytes = self.bytes.get(..self.length.into())?;
+        (!bytes.is_empty()).then_some(bytes)
+    }
+}
+
 /// What a ClientHello asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
     /// Its `legacy_version`: 0x0303 for TLS 1.2 and later.
     pub version: u16,
+    /// The session that it asks to resume; in TLS 1.3, and beside a ticket, an id that the client has made up.
+    pub session_id: SessionId,
     /// The server name, as sent.
     pub server_name: Option<Vec<u8>>,
     /// The ALPN protocols that are offered, separated by commas; `None` without that extension.
@@ -70,7 +95,7 @@ pub struct ClientHello {
 
 /// Looks at the first bytes of a connection, all that have come.
 pub fn look(bytes: &[u8]) -> Looked {
-    match message(bytes) {
+    match message(bytes, CLIENT_HELLO) {
         Ok(Message::Whole(body)) => match parse(&body) {
             Some(hello) => Looked::Hello(Box::new(hello)),
             None => Looked::Other(Some(CLIENT_HELLO)),
@@ -81,15 +106,15 @@ pub fn look(bytes: &[u8]) -> Looked {
 }
 
 /// The first handshake message of a connection.
-enum Message<'b> {
-    /// The body of a ClientHello.
+pub(crate) enum Message<'b> {
+    /// Its body.
     Whole(std::borrow::Cow<'b, [u8]>),
     /// Not all of it has come.
     Part,
 }
 
-/// The first handshake message, put together from its records. `Err`: no ClientHello, with the type of the message.
-fn message(bytes: &[u8]) -> Result<Message<'_>, Option<u8>> {
+/// The first handshake message, put together from its records. `Err`: not one of the type `wanted`, with its type.
+pub(crate) fn message(bytes: &[u8], wanted: u8) -> Result<Message<'_>, Option<u8>> {
     let mut rest = Bytes(bytes);
     let mut joined: Vec<u8> = Vec::new();
     let mut kind = None;
@@ -101,10 +126,10 @@ fn message(bytes: &[u8]) -> Result<Message<'_>, Option<u8>> {
         let fragment = rest.take(here).unwrap_or_default();
         let first = joined.is_empty();
         kind = kind.or_else(|| fragment.first().copied());
-        if kind.is_some_and(|kind| kind != CLIENT_HELLO) {
+        if kind.is_some_and(|kind| kind != wanted) {
             return Err(kind);
         }
-        // A ClientHello in one record, which is nearly every one, is not copied.
+        // A message in one record, which is nearly every one, is not copied.
         let so_far = if first { fragment } else { joined.as_slice() };
         if let Some(length) = message_length(so_far) {
             if length > MAX_HELLO {
@@ -164,7 +189,7 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
     let mut rest = Bytes(body);
     let version = rest.u16()?;
     rest.take(32)?;
-    rest.vector8()?;
+    let session_id = SessionId::of(rest.vector8()?)?;
     let suites = rest.vector16()?;
     rest.vector8()?;
     if suites.is_empty() || !suites.len().is_multiple_of(2) {
@@ -172,6 +197,7 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
     }
     let mut hello = ClientHello {
         version,
+        session_id,
         server_name: None,
         alpn: None,
         extensions: Vec::new(),
@@ -220,10 +246,10 @@ fn alpn(content: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What is left to be read.
-struct Bytes<'b>(&'b [u8]);
+pub(crate) struct Bytes<'b>(pub(crate) &'b [u8]);
 
 impl<'b> Bytes<'b> {
-    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
@@ -233,7 +259,7 @@ impl<'b> Bytes<'b> {
         self.take(1)?.first().copied()
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         match self.take(2)? {
             [high, low] => Some(u16::from_be_bytes([*high, *low])),
             _ => None,
@@ -241,7 +267,7 @@ impl<'b> Bytes<'b> {
     }
 
     /// Bytes with their number before them in one byte.
-    fn vector8(&mut self) -> Option<&'b [u8]> {
+    pub(crate) fn vector8(&mut self) -> Option<&'b [u8]> {
         let length = self.u8()?;
         self.take(usize::from(length))
     }
@@ -311,6 +337,7 @@ mod tests {
         let bytes = records(&hello(&[sni(b"a.example"), alpn, curves]), 16_384);
         let expected = ClientHello {
             version: 0x0303,
+            session_id: SessionId::default(),
             server_name: Some(b"a.example".to_vec()),
             alpn: Some(b"h2,http/1.1".to_vec()),
             extensions: vec![0, 16, 10],

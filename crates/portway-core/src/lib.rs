@@ -24,6 +24,7 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod retry;
 pub mod route;
+pub mod server_hello;
 pub mod stick;
 pub mod sticky;
 pub mod trace;

@@ -1,5 +1,6 @@
 //! TCP listeners: which group takes the connection, then a tunnel, or requests where the group speaks HTTP.
 
+use crate::answer::{AnswerRules, Said};
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::connect::{self, Wanted};
 use crate::connection::Connection;
@@ -18,7 +19,7 @@ use crate::statistics::{self, Flow};
 use crate::stick::Sticks;
 use crate::stream::Stream;
 use crate::transfer::Transfer;
-use crate::tunnel::{self, Silence};
+use crate::tunnel::{self, Sides, Silence};
 use crate::worker::Worker;
 use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
@@ -337,23 +338,65 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
             let counted = &passing.passed.counted;
             let group = passing.passed.group;
             let flow = Flow::of(connection, group, passing.passed.target);
-            let tunnel = tunnel::run(
-                &connection.timer,
+            let sides = Sides::new(
                 Silence::of(connection, group, None),
-                &connection.worker.buffers,
-                |up, down| counted.count(&flow, up, down),
-                (&mut downstream, Transfer::tunnel(Vec::new(), first)),
-                (
-                    &mut upstream.link.stream,
-                    Transfer::tunnel(Vec::new(), None),
-                ),
+                Transfer::tunnel(Vec::new(), first),
+                Transfer::tunnel(Vec::new(), None),
             );
+            let ends = (&mut downstream, &mut upstream.link.stream);
+            let flowed = |up, down| counted.count(&flow, up, down);
+            let tunnel = flow_both_ways(connection, &passing.passed, sides, flowed, ends);
             let fault = fate.unless_cut_off(pin!(tunnel)).await;
             let fault = fault.unwrap_or_else(|| Some(Fault::cut_off()));
             passing.passed.fault = fault;
         }
         Err(fault) => passing.passed.fault = Some(fault),
     }
+}
+
+/// Passes bytes on both ways; those that the target sends first, once the group's rules have looked at them. Gives what has
+/// ended it.
+async fn flow_both_ways(
+    connection: &Connection,
+    passed: &Passed,
+    mut sides: Sides,
+    flowed: impl Fn(u64, u64),
+    (downstream, upstream): (&mut Stream, &mut Stream),
+) -> Option<Fault> {
+    let buffers = &connection.worker.buffers;
+    let generation = &connection.generation;
+    let group = passed
+        .group
+        .and_then(|id| Some((id, generation.group(id)?.0)));
+    if let Some((id, group)) = group.filter(|(_, group)| !group.rules.response.is_empty()) {
+        let mut rules = AnswerRules::new(&group.rules.response, id);
+        let until = (&connection.timer, group.timeouts.inspect_response);
+        let ends = (&mut *downstream, &mut *upstream);
+        let judge = |bytes: &[u8], ended| rules.run(connection, passed, (bytes, ended));
+        let said = sides.until_answered(until, buffers, &flowed, ends, judge);
+        match said.await {
+            Ok(Said::PassOn) => {}
+            Ok(Said::Reject { silent }) => {
+                if silent {
+                    downstream.vanish();
+                }
+                return Some(Fault::closed_by_rule());
+            }
+            Err(fault) => return Some(fault),
+        }
+        if let Some(target) = passed.target {
+            rules.sticks.remember(generation, id, target);
+        }
+    }
+    tunnel::run(
+        &connection.timer,
+        sides,
+        buffers,
+        flowed,
+        downstream,
+        upstream,
+    )
+    .await
 }
 
 /// Connects to a target of the group; another, or the same again, where one fails.

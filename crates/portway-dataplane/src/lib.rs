@@ -53,6 +53,7 @@ mod fields;
 mod track;
 mod transfer;
 mod tunnel;
+mod answer;
 mod answers;
 mod reply;
 mod facts;

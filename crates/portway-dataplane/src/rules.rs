@@ -17,16 +17,18 @@ use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
-    Facts, Fetched, Judged, TlsFacts, Whose, evaluate, fetch, holds, judge, settled,
+    Facts, Fetched, Judged, TlsFacts, Whose, block_length, evaluate, fetch, holds, judge, settled,
     variable_value, write_template,
 };
 use portway_core::priority::Priority;
 use portway_core::proxy_protocol::Parts;
+use portway_core::server_hello::Answered;
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule, Weighted};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
 };
+use portway_model::first_answer::AnswerPart;
 use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::{GroupId, ListenerId, MapId, StickTableId};
 use portway_model::stage::Resolved;
@@ -258,7 +260,11 @@ impl<'r> Rules<'r> {
 }
 
 /// Sets a variable, of an exchange too: a connection that passes bytes on is one.
-fn set_variable(connection: &Connection, variable: &Variable, value: Fetched<'static>) -> bool {
+pub(crate) fn set_variable(
+    connection: &Connection,
+    variable: &Variable,
+    value: Fetched<'static>,
+) -> bool {
     let has_room = connection.set_variable(variable, value);
     if !has_room {
         let metrics = connection.shard().worker();
@@ -314,7 +320,31 @@ pub(crate) fn seen<'c>(
     Seen {
         connection,
         first,
+        answer: None,
         passed: None,
+    }
+}
+
+/// What a target of a stream has sent first, as rules see it.
+#[derive(Debug)]
+pub(crate) struct FirstAnswer<'b> {
+    pub(crate) bytes: &'b [u8],
+    pub(crate) looked: &'b Answered,
+    /// Nothing more is waited for.
+    pub(crate) ended: bool,
+}
+
+/// What is known of a TCP connection once its target has sent something, or should have.
+pub(crate) fn answered<'c>(
+    connection: &'c Connection,
+    passed: &'c Passed,
+    answer: &'c FirstAnswer<'c>,
+) -> impl Facts + 'c {
+    Seen {
+        connection,
+        first: None,
+        answer: Some(answer),
+        passed: Some(passed),
     }
 }
 
@@ -323,6 +353,7 @@ pub(crate) fn ended<'c>(connection: &'c Connection, passed: &'c Passed) -> impl 
     Seen {
         connection,
         first: None,
+        answer: None,
         passed: Some(passed),
     }
 }
@@ -331,10 +362,23 @@ pub(crate) fn ended<'c>(connection: &'c Connection, passed: &'c Passed) -> impl 
 struct Seen<'c> {
     connection: &'c Connection,
     first: Option<&'c FirstBytes<'c>>,
+    answer: Option<&'c FirstAnswer<'c>>,
     passed: Option<&'c Passed>,
 }
 
 impl Seen<'_> {
+    /// More bytes may bring the block that this value is.
+    fn block_is_to_come(
+        &self,
+        value: &Value<Resolved>,
+        bytes: &[u8],
+        length_at: u32,
+        length_bytes: u8,
+    ) -> bool {
+        let is_empty = block_length(Some(bytes), length_at, length_bytes) == Some(0);
+        !is_empty && !fetch(value, self).is_present()
+    }
+
     fn target_details(&self) -> Option<&TlsDetails> {
         self.passed?.upstream_tls.as_deref()
     }
@@ -428,10 +472,30 @@ impl Facts for Seen<'_> {
     }
 
     fn wait_ended(&self) -> bool {
-        self.first.is_none_or(|first| first.ended)
+        match self.answer {
+            Some(answer) => answer.ended,
+            None => self.first.is_none_or(|first| first.ended),
+        }
     }
 
     fn may_change(&self, value: &Value<Resolved>) -> bool {
+        if let Some(answer) = self.answer {
+            return !answer.ended
+                && match value {
+                    Value::WaitEnded
+                    | Value::OfAnswer(AnswerPart::Length | AnswerPart::Bytes { length: 0, .. }) => {
+                        true
+                    }
+                    Value::OfAnswer(AnswerPart::Block {
+                        length_at,
+                        length_bytes,
+                        ..
+                    }) => self.block_is_to_come(value, answer.bytes, *length_at, *length_bytes),
+                    Value::OfAnswer(AnswerPart::Bytes { .. }) => !fetch(value, self).is_present(),
+                    Value::OfAnswer(_) => !answer.looked.is_settled(),
+                    _ => false,
+                };
+        }
         let Some(first) = self.first.filter(|first| !first.ended) else {
             return false;
         };
@@ -440,14 +504,32 @@ impl Facts for Seen<'_> {
             | Value::IsHttp
             | Value::WaitEnded
             | Value::Payload { length: 0, .. } => true,
-            Value::Payload { .. } | Value::PayloadBlock { .. } => !fetch(value, self).is_present(),
+            Value::Payload { .. } => !fetch(value, self).is_present(),
+            Value::PayloadBlock {
+                length_at,
+                length_bytes,
+                ..
+            } => self.block_is_to_come(value, first.bytes, *length_at, *length_bytes),
             Value::HelloType
             | Value::HelloSni
             | Value::HelloAlpn
             | Value::HelloVersion
+            | Value::HelloSessionId
             | Value::HelloExtension(_) => !first.looked.is_settled(),
             _ => false,
         }
+    }
+
+    fn answer(&self) -> Option<&[u8]> {
+        self.answer.map(|answer| answer.bytes)
+    }
+
+    fn answer_hello_type(&self) -> Option<u8> {
+        self.answer?.looked.handshake_type()
+    }
+
+    fn answer_session_id(&self) -> Option<&[u8]> {
+        self.answer?.looked.session_id()
     }
 
     fn hello_type(&self) -> Option<u8> {
@@ -466,6 +548,10 @@ impl Facts for Seen<'_> {
     fn hello_version(&self) -> Option<u32> {
         let [major, minor] = self.first?.looked.hello()?.version.to_be_bytes();
         Some(u32::from(major) << 16 | u32::from(minor))
+    }
+
+    fn hello_session_id(&self) -> Option<&[u8]> {
+        self.first?.looked.hello()?.session_id.given()
     }
 
     fn hello_extension(&self, number: u16) -> Option<bool> {

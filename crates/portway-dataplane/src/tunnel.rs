@@ -3,7 +3,7 @@
 //! An end of one side is passed on as an end of ours (half-close); the other direction goes on. Timeouts count from the
 //! last byte in either direction. Each side has its own: a side that is silent for longer has ended for the other.
 
-use crate::buffer::{Buffer, Buffers};
+use crate::buffer::{BUFFER_BYTES, Buffer, Buffers};
 use crate::connect::Upstream;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -102,7 +102,7 @@ impl Silence {
 }
 
 /// Both directions and how long nothing has moved.
-struct Sides {
+pub(crate) struct Sides {
     up: Direction,
     down: Direction,
     silence: Silence,
@@ -113,6 +113,73 @@ struct Sides {
 }
 
 impl Sides {
+    /// Sends `up` to the target, and `down` to the client.
+    pub(crate) fn new(silence: Silence, up: Transfer, down: Transfer) -> Self {
+        Self {
+            up: Direction::new(up),
+            down: Direction::new(down),
+            silence,
+            seen: None,
+            lost: None,
+        }
+    }
+
+    /// Lets bytes flow up until `judge` says something of what the target has sent first, which is kept and goes down
+    /// later. It is asked anew as more comes, for the last time (`true`) when `limit` is over, the target has ended, or a
+    /// buffer is full; it must say something then. `flowed` as in [`run`].
+    pub(crate) async fn until_answered<T>(
+        &mut self,
+        (timer, limit): (&Timer, Duration),
+        buffers: &Rc<Buffers>,
+        flowed: impl Fn(u64, u64),
+        (downstream, upstream): (&mut Stream, &mut Stream),
+        mut judge: impl FnMut(&[u8], bool) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let mut buffer: Option<Buffer> = None;
+        let (mut ended, mut fresh) = (limit.is_zero(), true);
+        timer.set(limit);
+        poll_fn(|cx| {
+            loop {
+                match self.up.poll(cx, downstream, upstream, buffers) {
+                    Ok(()) => {}
+                    Err(broken @ Broken::Sink) => {
+                        // It may have sent its last words before.
+                        self.lost.get_or_insert(ended_by(&broken, true));
+                        self.up.stage = Stage::Ended;
+                    }
+                    Err(broken) => return Poll::Ready(Err(ended_by(&broken, true))),
+                }
+                flowed(self.up.transfer.body_bytes(), 0);
+                if std::mem::take(&mut fresh)
+                    && let Some(said) =
+                        judge(buffer.as_ref().map_or(&[][..], Buffer::filled), ended)
+                {
+                    self.down = Direction::new(Transfer::tunnel(Vec::new(), buffer.take()));
+                    return Poll::Ready(Ok(said));
+                }
+                let mut room = buffer.take().unwrap_or_else(|| buffers.lease());
+                if !room.make_room(BUFFER_BYTES) {
+                    (ended, fresh) = (true, true);
+                    buffer = Some(room);
+                    continue;
+                }
+                let came = upstream.poll_read(cx, room.spare());
+                if let Poll::Ready(Ok(count)) = came {
+                    room.received(count);
+                }
+                buffer = (!room.is_empty()).then_some(room);
+                match came {
+                    Poll::Ready(Ok(1..)) => fresh = true,
+                    // What follows finds out the same.
+                    Poll::Ready(_) => (ended, fresh) = (true, true),
+                    Poll::Pending if timer.poll(cx).is_ready() => (ended, fresh) = (true, true),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
     /// Sets the timer anew where something has moved.
     fn look(&mut self, timer: &Timer) {
         let now = Some(self.now());
@@ -170,19 +237,12 @@ impl Sides {
 /// many bytes have come up and gone down, whenever it is more.
 pub(crate) async fn run(
     timer: &Timer,
-    silence: Silence,
+    mut sides: Sides,
     buffers: &Rc<Buffers>,
     flowed: impl Fn(u64, u64),
-    (downstream, up): (&mut Stream, Transfer),
-    (upstream, down): (&mut Stream, Transfer),
+    downstream: &mut Stream,
+    upstream: &mut Stream,
 ) -> Option<Fault> {
-    let mut sides = Sides {
-        up: Direction::new(up),
-        down: Direction::new(down),
-        silence,
-        seen: None,
-        lost: None,
-    };
     poll_fn(|cx| {
         loop {
             let ends = [
@@ -260,15 +320,15 @@ pub(crate) async fn after_upgrade(
     let flow = Flow::of(connection, x.attempt.group, x.attempt.target);
     let fault = run(
         &connection.timer,
-        silence,
+        Sides::new(silence, up, down),
         &connection.worker.buffers,
         |up, down| {
             ledger.body_in.set(before_in + up);
             ledger.body_out.set(before_out + down);
             ledger.counted.count(&flow, up, down);
         },
-        (downstream, up),
-        (&mut upstream.link.stream, down),
+        downstream,
+        &mut upstream.link.stream,
     )
     .await;
     x.ledger.fault = fault;

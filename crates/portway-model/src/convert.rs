@@ -181,14 +181,14 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
         [
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, ProxyReceived, Sni, Alpn, HelloSni, HelloAlpn,
-            HelloType, HelloVersion, IsHttp, WaitEnded, PayloadLength, Method, Scheme,
+            HelloType, HelloVersion, HelloSessionId, IsHttp, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId, TraceId, SpanId,
             Status, ResponseBody, ResponseBodyLength, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
         ],
         [
-            Text, Number, Boolean, Address, ClientCertificate, ShownCertificate, TargetCertificate, TargetTls, Proxied, HelloExtension, QueryParameter, Header, Cookie,
+            Text, Number, Boolean, Address, ClientCertificate, ShownCertificate, TargetCertificate, TargetTls, Proxied, OfAnswer, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
             Accepted, Timeout, Priority, HeaderBlock, ResponseCapture, AnyCookie,

@@ -670,6 +670,8 @@ pub struct GroupTimeoutsDraft {
     pub tunnel_ending: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,
+    /// Response phase of a stream.
+    pub inspect_response: Option<Spanned<Duration>>,
 }
 
 /// TLS towards targets.

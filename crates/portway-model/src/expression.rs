@@ -5,6 +5,7 @@
 //! tests; a [`Template`] mixes text and expressions. All are closed sets, held for both stages.
 
 use crate::action::End;
+use crate::first_answer::AnswerPart;
 pub use crate::log_value::LogValue;
 pub use crate::matched::{MatchGroup, Matched, Within};
 use crate::name::Name;
@@ -208,6 +209,10 @@ pub enum Value<S: Stage> {
     HelloVersion,
     /// Boolean: a ClientHello has the extension of this number; from the client-hello phase.
     HelloExtension(u16),
+    /// The session that a ClientHello asks to resume; absent where it asks for none; from the client-hello phase.
+    HelloSessionId,
+    /// What the target of a stream sent first; in the response phase of its group.
+    OfAnswer(AnswerPart),
     /// Boolean: what the client sent first is the head of an HTTP/1 request; from the client-hello phase.
     IsHttp,
     /// Boolean: nothing more is waited for; from the client-hello phase.

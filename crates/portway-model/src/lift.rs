@@ -586,6 +586,7 @@ fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
         tunnel_target: some(&timeouts.tunnel_target),
         tunnel_ending: some(&timeouts.tunnel_ending),
         inspect: unless(&timeouts.inspect, &defaults::INSPECT),
+        inspect_response: unless(&timeouts.inspect_response, &defaults::INSPECT),
     }
 }
 

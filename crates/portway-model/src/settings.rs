@@ -488,6 +488,8 @@ pub struct GroupTimeouts {
     pub tunnel_ending: Option<Duration>,
     /// How long the client-hello phase of this group's rules waits for bytes.
     pub inspect: Duration,
+    /// How long the response phase of a stream waits for bytes of the target, from when it was connected.
+    pub inspect_response: Duration,
 }
 
 /// Names and values that people give to an object; nothing depends on them.

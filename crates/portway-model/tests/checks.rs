@@ -491,7 +491,7 @@ fn protocols() {
         },
         &[
             "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a `stick` rule",
-            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`, or move the rule to the client-hello phase",
+            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`, or move the rule to the client-hello or response phase",
         ],
     );
 }

@@ -177,6 +177,26 @@ pub trait Facts {
         None
     }
 
+    /// The session that a ClientHello asks to resume.
+    fn hello_session_id(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// What the target of a stream has sent first.
+    fn answer(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Handshake type of that; 2 for a ServerHello.
+    fn answer_hello_type(&self) -> Option<u8> {
+        None
+    }
+
+    /// The id of the session in that ServerHello.
+    fn answer_session_id(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Whether a ClientHello has this extension; `None`: there is no ClientHello.
     fn hello_extension(&self, _number: u16) -> Option<bool> {
         None

@@ -7,6 +7,7 @@ use super::{message, sought};
 use crate::proxy_protocol::Part;
 use crate::trace::TracePart;
 use portway_model::expression::{Expression, Message, PriorityPart, TlsField, Value};
+use portway_model::first_answer::AnswerPart;
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -232,6 +233,8 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::HelloAlpn => facts.hello_alpn().into(),
         Value::HelloType => facts.hello_type().into(),
         Value::HelloVersion => facts.hello_version().into(),
+        Value::HelloSessionId => facts.hello_session_id().into(),
+        Value::OfAnswer(part) => answer(*part, facts),
         Value::HelloExtension(number) => facts.hello_extension(*number).into(),
         Value::IsHttp => is_http(facts).into(),
         Value::WaitEnded => facts.wait_ended().into(),
@@ -243,6 +246,22 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::PayloadLength => facts.payload().map(|bytes| bytes.len() as u64).into(),
         Value::Payload { offset, length } => payload(facts.payload(), *offset, *length).into(),
         _ => Fetched::Absent,
+    }
+}
+
+/// A part of what the target of a stream has sent first.
+fn answer<F: Facts>(part: AnswerPart, facts: &F) -> Fetched<'_> {
+    let bytes = facts.answer();
+    match part {
+        AnswerPart::Length => bytes.map(|bytes| bytes.len() as u64).into(),
+        AnswerPart::Bytes { offset, length } => payload(bytes, offset, length).into(),
+        AnswerPart::Block {
+            length_at,
+            length_bytes,
+            at,
+        } => payload_block(bytes, length_at, length_bytes, at).into(),
+        AnswerPart::HelloType => facts.answer_hello_type().into(),
+        AnswerPart::SessionId => facts.answer_session_id().into(),
     }
 }
 
@@ -322,15 +341,19 @@ fn payload(bytes: Option<&[u8]>, offset: u32, length: u32) -> Option<&[u8]> {
     }
 }
 
-/// The block at `at` whose length stands in `bytes` at `length_at`, big-endian.
+/// The block at `at` whose length stands in `bytes` at `length_at`, big-endian. As with HAProxy an empty one is none.
 fn payload_block(bytes: Option<&[u8]>, length_at: u32, length_bytes: u8, at: u32) -> Option<&[u8]> {
-    let length = payload(bytes, length_at, u32::from(length_bytes.max(1)))?
-        .iter()
-        .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
-    match length {
-        0 => Some(&[]),
+    match block_length(bytes, length_at, length_bytes)? {
+        0 => None,
         length => payload(bytes, at, length),
     }
+}
+
+/// The length of a block, once it is there.
+pub fn block_length(bytes: Option<&[u8]>, length_at: u32, length_bytes: u8) -> Option<u32> {
+    let length = payload(bytes, length_at, u32::from(length_bytes.max(1)))?;
+    let sum = |sum, byte: &u8| (sum << 8) | u32::from(*byte);
+    Some(length.iter().fold(0_u32, sum))
 }
 
 /// `bits` of 2⁶⁴ as the same share of `bound`.

@@ -42,7 +42,7 @@ pub(crate) mod fixture;
 pub use cipher::openssl_name as openssl_cipher_name;
 pub(crate) use date::{days_since_1970, seconds_as_http_date};
 pub use facts::{Facts, TlsFacts, Visitor, Whose};
-pub use fetch::{credentials, each as fetch_each, fetch};
+pub use fetch::{block_length, credentials, each as fetch_each, fetch};
 pub use fetched::Fetched;
 pub use judge::{Judged, judge};
 pub(crate) use matcher::text_matches;

@@ -15,6 +15,7 @@ use portway_model::expression::{
     CertificateField, Counter, CounterEntry, HeaderPart, MatchGroup, Matched, Message, NamePart,
     Touch, Value, Variable, Within,
 };
+use portway_model::first_answer::AnswerPart;
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
 use portway_model::span::Spanned;
@@ -138,23 +139,33 @@ impl Cursor<'_, '_> {
                 _ => self.one_of("part of the PROXY protocol", PROXY_FIELDS)?,
             }),
             "hello_extension" => Value::HelloExtension(self.number("an extension's number")?),
-            "payload_block" => {
+            "payload_block" | "response_payload_block" => {
                 let length_at = self.number("an offset in bytes")?;
                 self.expect(",")?;
                 let length_bytes = self.number("the bytes of the length")?;
                 self.expect(",")?;
                 let at = self.number("an offset in bytes")?;
-                Value::PayloadBlock {
-                    length_at,
-                    length_bytes,
-                    at,
+                match word {
+                    "payload_block" => Value::PayloadBlock {
+                        length_at,
+                        length_bytes,
+                        at,
+                    },
+                    _ => Value::OfAnswer(AnswerPart::Block {
+                        length_at,
+                        length_bytes,
+                        at,
+                    }),
                 }
             }
-            "payload" => {
+            "payload" | "response_payload" => {
                 let offset = self.number("an offset in bytes")?;
                 self.expect(",")?;
                 let length = self.number("a length in bytes")?;
-                Value::Payload { offset, length }
+                match word {
+                    "payload" => Value::Payload { offset, length },
+                    _ => Value::OfAnswer(AnswerPart::Bytes { offset, length }),
+                }
             }
             "variable" => {
                 let scope = self.one_of("scope", SCOPES)?;
@@ -485,6 +496,18 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::Random(limit) => write_plain(out, format_args!("random({limit})")),
         Value::Payload { offset, length } => {
             write_plain(out, format_args!("payload({offset}, {length})"));
+        }
+        Value::OfAnswer(AnswerPart::Bytes { offset, length }) => {
+            write_plain(out, format_args!("response_payload({offset}, {length})"));
+        }
+        Value::OfAnswer(AnswerPart::Block {
+            length_at,
+            length_bytes,
+            at,
+        }) => {
+            let arguments =
+                format_args!("response_payload_block({length_at}, {length_bytes}, {at})");
+            write_plain(out, arguments);
         }
         Value::HelloExtension(number) => {
             write_plain(out, format_args!("hello_extension({number})"))

@@ -5,6 +5,7 @@ use portway_model::expression::{
     CertificateField, CertificateInfo, Counter, GroupFigure, LogValue, Message, NameAttribute,
     PriorityPart, Scope, TableFigure, TargetFigure, TimeoutOf, TlsField, Value,
 };
+use portway_model::first_answer::AnswerPart;
 use portway_model::proxied::ProxyField;
 use portway_model::stage::Named;
 
@@ -33,6 +34,19 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("hello_alpn", Value::HelloAlpn),
     ("hello_type", Value::HelloType),
     ("hello_version", Value::HelloVersion),
+    ("hello_session_id", Value::HelloSessionId),
+    (
+        "response_payload_length",
+        Value::OfAnswer(AnswerPart::Length),
+    ),
+    (
+        "response_hello_type",
+        Value::OfAnswer(AnswerPart::HelloType),
+    ),
+    (
+        "response_session_id",
+        Value::OfAnswer(AnswerPart::SessionId),
+    ),
     ("is_http", Value::IsHttp),
     ("wait_ended", Value::WaitEnded),
     ("payload_length", Value::PayloadLength),
@@ -123,6 +137,11 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("hello_extension", "hello_extension(10)"),
     ("payload", "payload(0, 16)"),
     ("payload_block", "payload_block(43, 1, 44)"),
+    ("response_payload", "response_payload(0, 16)"),
+    (
+        "response_payload_block",
+        "response_payload_block(43, 1, 44)",
+    ),
     ("variable", "variable(exchange, `NAME`)"),
     ("var", "var.exchange.NAME"),
     ("capture", "capture(0)"),

@@ -472,8 +472,8 @@ impl Reading<'_, '_, '_> {
                 let header = self.call.given(0).map(str::to_owned);
                 self.of(When::Request, Type::Text, Value::Bearer(header))
             }
-            "req.payload" | "payload" => self.payload(),
-            "req.payload_lv" | "payload_lv" => self.payload_block(),
+            "req.payload" | "res.payload" | "payload" => self.payload(),
+            "req.payload_lv" | "res.payload_lv" | "payload_lv" => self.payload_block(),
             "req.body_len" | "res.body_len" => {
                 // A message without a body has none of length 0.
                 let none = Transform::Default("0".to_owned());
@@ -582,14 +582,6 @@ impl Reading<'_, '_, '_> {
             length: 0,
         };
         self.chain(When::Request, kind, first_bytes, transforms)
-    }
-
-    fn payload(&self) -> Found {
-        let value = Value::Payload {
-            offset: small(self.call.text(0))?,
-            length: small(self.call.text(1))?,
-        };
-        self.of(When::Request, Type::Binary, value)
     }
 }
 

@@ -99,6 +99,7 @@ fields!(GroupTimeoutsDraft {
     "tunnel_target" => tunnel_target,
     "tunnel_ending" => tunnel_ending,
     "inspect" => inspect,
+    "inspect_response" => inspect_response,
 });
 
 fields!(UpstreamTlsDraft {

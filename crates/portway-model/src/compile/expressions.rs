@@ -15,6 +15,7 @@ use crate::expression::{
     Matcher, NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Touch,
     Transform, Value, Variable, Within,
 };
+use crate::first_answer::AnswerPart;
 use crate::name::Name;
 use crate::settings::{KeyType, MapMatch, Protocol};
 use crate::span::{Span, Spanned};
@@ -57,6 +58,20 @@ impl Place {
 
     fn error(self, code: Code, message: String) -> Diagnostic {
         Diagnostic::error(code, self.span, message)
+    }
+}
+
+/// Whether a value is known while what a target of a stream has sent first is looked at.
+fn of_answered_stream(value: &Value<Named>, group: bool) -> bool {
+    match value {
+        Value::WaitEnded
+        | Value::GroupName
+        | Value::TargetName
+        | Value::TargetCertificate(_)
+        | Value::TargetTls(_)
+        | Value::OfAnswer(_) => true,
+        Value::Variable(variable) => variable.scope != Scope::Check,
+        other => known(other, group).0 <= Phase::Session,
     }
 }
 
@@ -245,6 +260,20 @@ impl Compiler<'_> {
                     "give it the scope of the exchange".to_owned(),
                 )
             }
+            (Moment::Phase(Phase::Response), value) if group && !protocol.is_http() => {
+                if of_answered_stream(value, group) {
+                    return;
+                }
+                (
+                    format!("{word} is not known in the response phase of a stream"),
+                    "what the target sends first is, as in `response_hello_type`; keep what the client sent in a variable"
+                        .to_owned(),
+                )
+            }
+            (Moment::Phase(_) | Moment::Log, Value::OfAnswer(_)) => (
+                format!("{word} is known in the response phase of a tcp target group alone"),
+                "of an HTTP response there are `status`, `response_header` and others".to_owned(),
+            ),
             (Moment::Phase(phase), value) => {
                 let (from, to) = known(value, group);
                 // Where requests are read, the request head is there in this phase.
@@ -336,7 +365,8 @@ impl Compiler<'_> {
                 let help = "say its short name, such as `CN`, and which of several, from 1 or -1";
                 self.found.push(wrong.help(help));
             }
-            Value::PayloadBlock { length_bytes, .. } => {
+            Value::PayloadBlock { length_bytes, .. }
+            | Value::OfAnswer(AnswerPart::Block { length_bytes, .. }) => {
                 let range = (1, MAX_LENGTH_BYTES);
                 limits::within(&mut self.found, "a length", *length_bytes, range, span);
             }

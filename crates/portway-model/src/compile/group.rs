@@ -189,6 +189,12 @@ impl Compiler<'_> {
             draft.inspect,
             defaults::INSPECT,
         );
+        let inspect_response = limits::duration_or_zero(
+            found,
+            "the inspection timeout of responses",
+            draft.inspect_response,
+            defaults::INSPECT,
+        );
         let mut time =
             |what, given, default| limits::duration(&mut self.found, what, given, default);
         GroupTimeouts {
@@ -202,6 +208,7 @@ impl Compiler<'_> {
             tunnel_target,
             tunnel_ending,
             inspect,
+            inspect_response,
         }
     }
 

@@ -60,7 +60,7 @@ impl<'a> Owner<'a> {
                 Phase::Response,
                 Phase::AfterResponse,
             ],
-            Side::Group(_) => &[Phase::ClientHello],
+            Side::Group(_) => &[Phase::ClientHello, Phase::Response],
         }
     }
 
@@ -137,7 +137,7 @@ impl Compiler<'_> {
                 "rules of a target group run in the client-hello, request, response and after-response phases; move it to a listener"
             }
             Side::Group(_) => {
-                "it reads no requests: let it speak `http`, or move the rule to the client-hello phase"
+                "it reads no requests: let it speak `http`, or move the rule to the client-hello or response phase"
             }
         };
         self.found.push(
@@ -668,8 +668,25 @@ pub(super) fn place_error(place: Place, code: Code, message: String) -> Diagnost
 }
 
 /// Whether an action can be done in a phase. Whoever has the rules has the phase.
+/// What may be done once a target of a stream has sent something.
+fn of_answered_stream<S: crate::stage::Stage>(action: &Action<S>) -> bool {
+    matches!(
+        action,
+        Action::Accept
+            | Action::Reject { .. }
+            | Action::SetVariable { .. }
+            | Action::UnsetVariable(_)
+            | Action::Increment { .. }
+            | Action::SetMark { .. }
+            | Action::Stick { .. }
+    )
+}
+
 fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side) -> bool {
     use Phase::{AfterResponse, ClientHello, Connection, Request, Response, Session};
+    if phase == Response && matches!(side, Side::Group(protocol) if !protocol.is_http()) {
+        return of_answered_stream(action);
+    }
     match action {
         Action::Forward(_) | Action::ForwardByName { .. } => match side {
             Side::Listener(protocol) if protocol.is_http() => phase == Request,

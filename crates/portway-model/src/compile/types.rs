@@ -4,6 +4,7 @@ use crate::action::{End, Phase};
 use crate::expression::{
     CertificateField, LogValue, Message, Scope, TargetFigure, TimeoutOf, TlsField, Transform, Value,
 };
+use crate::first_answer::AnswerPart;
 use crate::proxied::ProxyField;
 use crate::stage::Stage;
 
@@ -55,6 +56,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::DestinationPort
         | Value::HelloType
         | Value::HelloVersion
+        | Value::OfAnswer(AnswerPart::Length | AnswerPart::HelloType)
         | Value::TlsKeyBits
         | Value::Proxied(ProxyField::AzureEndpoint | ProxyField::GcpConnection)
         | Value::PayloadLength
@@ -121,6 +123,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         Value::Text(_)
         | Value::Sni
         | Value::HelloSni
+        | Value::HelloSessionId
+        | Value::OfAnswer(_)
         | Value::Payload { .. }
         | Value::PayloadBlock { .. }
         | Value::HttpVersion
@@ -394,6 +398,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::HelloAlpn
         | Value::HelloType
         | Value::HelloVersion
+        | Value::HelloSessionId
         | Value::HelloExtension(_)
         | Value::IsHttp
         | Value::WaitEnded
@@ -443,6 +448,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::TargetNumber
         | Value::TargetAddress
         | Value::TargetCertificate(_)
+        | Value::OfAnswer(_)
         | Value::TargetTls(_) => Phase::Response,
         Value::Variable(variable) => return lives(variable.scope),
         // The client's address is known everywhere.
@@ -546,6 +552,8 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::HelloAlpn => "the ALPN protocols of a ClientHello",
         Value::HelloType => "the type of the first handshake message",
         Value::HelloVersion => "the version of a ClientHello",
+        Value::HelloSessionId => "the session id of a ClientHello",
+        Value::OfAnswer(_) => "what a target sends first",
         Value::HelloExtension(_) => "an extension of a ClientHello",
         Value::IsHttp => "whether HTTP is spoken",
         Value::WaitEnded => "whether waiting has ended",

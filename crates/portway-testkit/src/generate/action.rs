@@ -137,7 +137,7 @@ impl Choices {
     }
 
     /// Only by a table that remembers targets.
-    fn stick(&mut self, place: Place, phase: Phase) -> A {
+    pub(super) fn stick(&mut self, place: Place, phase: Phase) -> A {
         let mut tables = self.stick_tables.clone();
         let remembers = |stored: &StoredCounter| stored.counter == Counter::Target;
         tables.retain(|table| table.store.iter().any(remembers));

@@ -255,6 +255,7 @@ impl Choices {
             8 if tls => self.certificate_value(),
             9 => (Value::HelloVersion, Kind::Number),
             10 => (Value::HelloExtension(10), Kind::Boolean),
+            0 => (Value::HelloSessionId, Kind::Text),
             11 => (self.one(Value::WaitEnded, &[Value::IsHttp]), Kind::Boolean),
             12 => {
                 let block = Value::PayloadBlock {

@@ -667,6 +667,7 @@ impl Choices {
             tunnel_target: self.setting(Self::duration),
             tunnel_ending: self.setting(Self::duration),
             inspect: self.setting(Self::duration),
+            inspect_response: self.setting(Self::duration),
         };
         if tls {
             draft.tls = self.upstream_tls();
@@ -681,6 +682,8 @@ impl Choices {
             let phase = if known.http {
                 let others = [Phase::Response, Phase::AfterResponse, Phase::ClientHello];
                 c.one(Phase::Request, &others)
+            } else if known.said && c.one_in(3) {
+                return c.answer_rule(place(Phase::Connection));
             } else {
                 Phase::ClientHello
             };

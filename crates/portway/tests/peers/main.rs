@@ -74,6 +74,7 @@ mod sources;
 mod statistics;
 mod retries;
 mod sealed;
+mod session_id;
 mod shares;
 mod slow_start;
 mod status_told;

@@ -1,6 +1,7 @@
 //! Fetches whose arguments are more than a name: blocks of first bytes, parts of names in certificates.
 
 use super::*;
+use portway_model::first_answer::AnswerPart;
 
 impl Reading<'_, '_, '_> {
     /// A block with its length before it. The third argument says where the block begins: after the length, from the
@@ -19,13 +20,44 @@ impl Reading<'_, '_, '_> {
         };
         let length_bytes = u8::try_from(length_bytes).ok();
         let length_bytes = length_bytes.filter(|bytes| (1..=4).contains(bytes));
+        let length_bytes =
+            length_bytes.ok_or_else(|| Refusal::wrong("the length has 1 to 4 bytes"))?;
+        if self.of_response() {
+            let block = AnswerPart::Block {
+                length_at,
+                length_bytes,
+                at,
+            };
+            return self.of(When::Response, Type::Binary, Value::OfAnswer(block));
+        }
         let value = Value::PayloadBlock {
             length_at,
-            length_bytes: length_bytes
-                .ok_or_else(|| Refusal::wrong("the length has 1 to 4 bytes"))?,
+            length_bytes,
             at,
         };
         self.of(When::Request, Type::Binary, value)
+    }
+
+    /// Bytes of a request; those of a response by name, or where one is looked at.
+    pub(super) fn payload(&self) -> Found {
+        let offset = small(self.call.text(0))?;
+        let length = small(self.call.text(1))?;
+        if self.of_response() {
+            let part = AnswerPart::Bytes { offset, length };
+            return self.of(When::Response, Type::Binary, Value::OfAnswer(part));
+        }
+        self.of(
+            When::Request,
+            Type::Binary,
+            Value::Payload { offset, length },
+        )
+    }
+
+    fn of_response(&self) -> bool {
+        match self.call.name.split_once('.') {
+            Some((side, _)) => side == "res",
+            None => self.place.is_response(),
+        }
     }
 
     /// The name in a certificate, whole or one part of it.

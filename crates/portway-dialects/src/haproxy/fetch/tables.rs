@@ -6,6 +6,7 @@ use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, LogValue, Message, PriorityPart, TimeoutOf, TlsField, Value,
 };
+use portway_model::first_answer::AnswerPart;
 use portway_model::proxied::ProxyField;
 use portway_model::stage::Named;
 
@@ -29,6 +30,11 @@ const fn shown(name: &'static str, kind: Type, field: CertificateField) -> Plain
 /// A field of the server's certificate.
 const fn of_target(name: &'static str, kind: Type, field: CertificateField) -> Plain {
     Plain(name, When::Connected, kind, Value::TargetCertificate(field))
+}
+
+/// A number of what the server of a TCP connection has sent first.
+const fn of_answer(name: &'static str, part: AnswerPart) -> Plain {
+    Plain(name, When::Response, Type::Number, Value::OfAnswer(part))
 }
 
 /// What a header of the PROXY protocol told.
@@ -338,6 +344,9 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Boolean,
         Value::HelloExtension(10),
     ),
+    of_answer("res.ssl_hello_type", AnswerPart::HelloType),
+    of_answer("rep_ssl_hello_type", AnswerPart::HelloType),
+    of_answer("res.len", AnswerPart::Length),
     Plain("req.len", When::Request, Type::Number, Value::PayloadLength),
     Plain("req_len", When::Request, Type::Number, Value::PayloadLength),
     Plain("method", When::Exchange, Type::Text, Value::Method),
@@ -505,6 +514,8 @@ pub(super) const FUNCTIONS: &[(&str, usize)] = &[
     ("http_auth_group", 1),
     ("http_auth_bearer", 1),
     ("req.payload", 2),
+    ("res.payload", 2),
+    ("res.payload_lv", 3),
     ("payload", 2),
     ("req.payload_lv", 3),
     ("payload_lv", 3),

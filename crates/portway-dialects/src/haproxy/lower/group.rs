@@ -4,7 +4,7 @@ use super::client_header::from_listener;
 use super::rules::{always, before_requests, both, rule, test, wait_for_body};
 use super::{Lowering, limit, rdp};
 use crate::haproxy::proxy::{
-    Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
+    Balance, Closing, List, Mode, Proxy, RuleLine, Sent, Server, ServerOptions, Step,
 };
 use crate::haproxy::resolvers;
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
@@ -23,6 +23,7 @@ use portway_model::resolution::{ResolutionDraft, Take};
 use portway_model::settings::{ConnectionReuse, Protocol, SendProxy, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::time::Duration;
 
 /// Attempts beyond the first where nothing is said, HAProxy's.
 const RETRIES: u32 = 3;
@@ -93,6 +94,7 @@ impl Lowering<'_, '_, '_> {
         } else {
             group.rules = self.stream_rules(proxy);
             group.rules.extend(self.choice_of_server(proxy));
+            group.rules.extend(self.answered_stream(proxy));
             group.rules.extend(self.rdp_persistence(proxy, &servers));
             if !proxy.kind.accepts() {
                 self.warn_http_only(proxy);
@@ -406,11 +408,19 @@ impl Lowering<'_, '_, '_> {
             rules.push(rule(Phase::ClientHello, always(), accept, span));
         }
         rules.extend(stick);
-        let mut lines = proxy.rules.iter();
-        if let Some(line) = lines.find(|line| line.list == List::StickResponse) {
-            let message = "not run yet: `stick store-response` in `mode tcp`";
-            self.reader.error(Code::NotRun, line.span, message);
+        rules
+    }
+
+    /// What is looked at once the server of a TCP backend has sent something. What stores servers waits for nothing.
+    fn answered_stream(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
+        let mut rules = self.list(proxy, List::TcpResponse, Phase::Response, true);
+        let stick = self.list(proxy, List::StickResponse, Phase::Response, true);
+        if let Some(first) = stick.first() {
+            let accept = vec![Action::Accept];
+            let span = first.origin.0;
+            rules.push(rule(Phase::Response, always(), accept, span));
         }
+        rules.extend(stick);
         rules
     }
 
@@ -607,6 +617,14 @@ fn url_or_body_rules(proxy: &Proxy) -> Vec<Rule<Named>> {
     ]
 }
 
+/// Without a delay nothing is waited for; where nothing is looked at, or in HTTP, it does not matter.
+fn inspect_response(proxy: &Proxy) -> Option<Spanned<Duration>> {
+    let looks = |rule: &RuleLine| matches!(rule.list, List::TcpResponse | List::StickResponse);
+    let matters = proxy.mode() == Mode::Tcp && proxy.rules.iter().any(looks);
+    let none = Spanned::bare(Duration::ZERO);
+    matters.then(|| proxy.response_inspect_delay.unwrap_or(none))
+}
+
 fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {
     let given = &proxy.timeouts;
     GroupTimeoutsDraft {
@@ -620,5 +638,6 @@ fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {
         tunnel_target: limit(given.server),
         tunnel_ending: given.server_fin,
         inspect: proxy.inspect_delay.filter(|delay| !delay.value.is_zero()),
+        inspect_response: inspect_response(proxy),
     }
 }

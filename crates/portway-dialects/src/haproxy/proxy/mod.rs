@@ -195,6 +195,8 @@ pub(crate) struct Proxy {
     pub(crate) acls: Acls,
     pub(crate) rules: Vec<RuleLine>,
     pub(crate) inspect_delay: Option<Spanned<Duration>>,
+    /// `tcp-response inspect-delay`.
+    pub(crate) response_inspect_delay: Option<Spanned<Duration>>,
     pub(crate) stick_table: Option<Spanned<StickTableDraft>>,
     pub(crate) logs: Vec<LogTarget>,
     pub(crate) log_form: Option<Spanned<LogForm>>,
@@ -263,6 +265,7 @@ impl Proxy {
             acls: Acls::default(),
             rules: Vec::new(),
             inspect_delay: None,
+            response_inspect_delay: None,
             stick_table: None,
             logs: Vec::new(),
             log_form: None,
@@ -315,6 +318,7 @@ impl Proxy {
         if kind == ProxyKind::Defaults {
             proxy.rules.clear();
             proxy.inspect_delay = None;
+            proxy.response_inspect_delay = None;
         }
         proxy
     }

@@ -8,23 +8,15 @@ use crate::haproxy::keywords::{self, ActionOf};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader};
 use portway_model::action::Action;
-use portway_model::diagnostic::Code;
 
 /// Reads one line.
 pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     let (list, kind) = match (line.text(0), line.text(1)) {
-        ("tcp-request", "inspect-delay") => return inspect_delay(proxy, line, reader),
+        (_, "inspect-delay") => return inspect_delay(proxy, line, reader),
         ("tcp-request", "connection") => (List::Connection, ActionOf::TcpConnection),
         ("tcp-request", "session") => (List::Session, ActionOf::TcpSession),
         ("tcp-request", "content") => (List::Content, ActionOf::TcpContent),
         ("tcp-response", "content") => (List::TcpResponse, ActionOf::TcpResponse),
-        // How long rules wait for bytes of a response: no value of ours waits for them.
-        ("tcp-response", "inspect-delay") => {
-            let message =
-                "`tcp-response inspect-delay` has no effect: rules do not wait for a response";
-            reader.warn(Code::NotRun, line.span, message);
-            return;
-        }
         (keyword, other) => {
             let known: &[&str] = match keyword {
                 "tcp-request" => &["connection", "session", "content", "inspect-delay"],
@@ -90,7 +82,11 @@ fn inspect_delay(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         return;
     };
     if let Some(time) = units::duration(word, Unit::Milliseconds, reader) {
-        proxy.inspect_delay = Some(word.spanned(time));
+        let delay = match line.text(0) {
+            "tcp-request" => &mut proxy.inspect_delay,
+            _ => &mut proxy.response_inspect_delay,
+        };
+        *delay = Some(word.spanned(time));
     }
     keyword::extra(line, 3, reader);
 }
