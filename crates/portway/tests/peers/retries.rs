@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port};
 
 /// A group whose targets are asked again where they answer 503.
 fn text(web: u16, ports: &[u16], more: &str) -> String {
@@ -248,4 +248,35 @@ fn bodies_that_are_held_are_sent_again() {
         2,
         "{answers:.300}"
     );
+}
+
+#[test]
+fn bodies_are_sent_again_behind_the_middleware_retry() {
+    let (app, web, dead, no) = (Echo::start("app"), free_port(), free_port(), refuses(false));
+    let scene = Scene::new();
+    let servers = [dead, no, app.port].map(|it| format!("{{ url: \"http://127.0.0.1:{it}\" }}"));
+    let text = format!(
+        "http:
+  routers:
+    form: {{ rule: \"PathPrefix(`/`)\", service: app, middlewares: [again] }}
+  middlewares:
+    again: {{ retry: {{ attempts: 4, status: [\"503\"], retryNonIdempotentMethod: true }} }}
+  services:
+    app: {{ loadBalancer: {{ servers: [{}] }} }}
+",
+        servers.join(", ")
+    );
+    scene.file("dynamic.yml", text);
+    scene.file(
+        "traefik.toml",
+        format!("[entryPoints.web]\naddress = \"127.0.0.1:{web}\"\n[providers.file]\nfilename = \"dynamic.yml\"\n"),
+    );
+    let _portway = scene.portway_with(&["traefik.toml"]);
+    let url = format!("http://127.0.0.1:{web}/form");
+    for _ in 0..6 {
+        let answer = scene.curl(&["-s", "-i", "-m", "30", "-d", "work THE END", &url]);
+        let answer = answer.good();
+        assert!(answer.contains("X-Server: app"), "{answer}");
+        assert!(answer.ends_with("work THE END"), "{answer}");
+    }
 }

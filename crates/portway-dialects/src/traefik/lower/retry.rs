@@ -4,6 +4,7 @@ use super::super::schema::Section;
 use super::Lowering;
 use super::chain::Chain;
 use portway_model::choice::RetryOn;
+use portway_model::compile::limits::MAX_KEPT_BODY;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::GroupDraft;
 use portway_model::span::{Span, Spanned};
@@ -22,6 +23,8 @@ pub(super) struct Attempts {
     on: Vec<RetryOn>,
     /// Whatever the method.
     any_method: bool,
+    /// Bytes of a body that is held for another attempt.
+    body_bytes: u32,
 }
 
 impl Attempts {
@@ -44,6 +47,9 @@ impl Attempts {
         if self.any_method {
             parts.push("any method".to_owned());
         }
+        if !self.on.is_empty() && self.body_bytes != MAX_KEPT_BODY {
+            parts.push(format!("bodies of {} bytes", self.body_bytes));
+        }
         format!(" ({})", parts.join(", "))
     }
 
@@ -58,12 +64,20 @@ impl Attempts {
         }
         let on = self.on.iter().map(|on| Spanned::new(*on, at)).collect();
         group.retry_on = Some(Spanned::new(on, at));
+        group.retry_body_bytes = Some(Spanned::new(self.body_bytes, at));
         if !self.any_method {
             group.retry_idempotent_only = Some(Spanned::new(true, at));
         }
         // Traefik has no budget.
         group.retry_budget = Some(Spanned::new(0, at));
     }
+}
+
+/// Bytes of a body that is held: Traefik's default, two megabytes, is more than we hold, as no limit is.
+fn body_bytes(section: &Section) -> u32 {
+    let said = section.number("maxRequestBodyBytes");
+    let said = said.and_then(|it| u32::try_from(it.value).ok());
+    said.unwrap_or(MAX_KEPT_BODY).min(MAX_KEPT_BODY)
 }
 
 impl Lowering<'_> {
@@ -92,6 +106,7 @@ impl Lowering<'_> {
             within: time("timeout"),
             on,
             any_method: section.is_on("retryNonIdempotentMethod"),
+            body_bytes: body_bytes(section),
         });
     }
 

@@ -525,10 +525,10 @@ pub(crate) const ROWS: &[Row] = &[
         "each further wait is twice as long, up to ten times the first; half of it is random",
     ),
     yes("http.middlewares.*.retry.timeout", Duration),
-    no_effect(
+    yes_but(
         "http.middlewares.*.retry.maxRequestBodyBytes",
         Number,
-        "a request with a body is not tried again once it was sent",
+        "with `status`; 1048576 at most, and without it",
     ),
     yes_but(
         "http.middlewares.*.retry.status",
