@@ -129,7 +129,8 @@ fn value(info: Info, process: &ProcessFigures, float: bool) -> Option<Value> {
         Info::SessRateLimit => Value::U32(process.rate_limits[1]),
         Info::SslRateLimit => Value::U32(process.rate_limits[2]),
         Info::MemmaxMB => number(process.max_memory >> 20),
-        Info::MemmaxBytes => Value::U64(process.max_memory),
+        // As many bits as HAProxy has for it.
+        Info::MemmaxBytes => number(process.max_memory),
         Info::MaxSslConns => Value::U32(process.max_tls_connections),
         Info::SslRate => number(process.tls_rate.now),
         Info::MaxSslRate => number(process.tls_rate.most),
