@@ -231,7 +231,11 @@ async fn back_off(connection: &Connection, (first, left): (Duration, Option<Dura
     let longest = first.saturating_mul(times.clamp(1, MOST_BACKOFF));
     let part = u32::try_from(connection.worker.random() % 1000).unwrap_or(0);
     let wait = longest / 2 + longest / 2000 * part;
-    tokio::time::sleep(left.map_or(wait, |left| wait.min(left))).await;
+    match left {
+        // The exchange ends before it: at the tick by which that is judged.
+        Some(left) if left <= wait => pause(connection, wait).await,
+        _ => tokio::time::sleep(wait).await,
+    }
 }
 
 async fn pause(connection: &Connection, delay: Duration) {
