@@ -182,7 +182,7 @@ pub async fn install(
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     // A change of root may hide it later.
-    memory::available();
+    memory::available(false);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
     let names = Arc::new(NameBook::default());
     let (snapshot, asked) = members::expanded(snapshot, &names).await;

@@ -29,32 +29,34 @@ static FOUND: AtomicU64 = AtomicU64::new(0);
 /// 0: no limit is known.
 pub(crate) fn budget(process: &Process) -> u64 {
     match process.max_memory {
-        0 => available() / 2,
+        0 => available(process.chroot.is_some()) / 2,
         configured => configured,
     }
 }
 
 /// Bytes that this process may have: the least of the limits of its control groups, its own, and what the machine has; 0 where none is
-/// known.
-pub(crate) fn available() -> u64 {
+/// known. `moved`: the process may have changed its root, and see less than it saw at first; that counts all the same.
+pub(crate) fn available(moved: bool) -> u64 {
     let own = [Resource::As, Resource::Data].map(|it| getrlimit(it).current);
     let found = of_groups(Path::new("/"))
         .into_iter()
         .chain(own.into_iter().flatten())
         .chain(line(&read("/proc/meminfo"), "MemTotal:"))
         .min();
+    let before = FOUND.load(Ordering::Relaxed);
     match found {
+        Some(bytes) if moved && before > 0 => bytes.min(before),
         Some(bytes) => {
             FOUND.store(bytes, Ordering::Relaxed);
             bytes
         }
-        None => FOUND.load(Ordering::Relaxed),
+        None => before,
     }
 }
 
 /// What there is to say of the budget: more than the process may have is no limit, and the system would end it before.
 pub(crate) fn check(process: &Process) -> Option<Diagnostic> {
-    judge(process.max_memory, available())
+    judge(process.max_memory, available(process.chroot.is_some()))
 }
 
 fn judge(configured: u64, available: u64) -> Option<Diagnostic> {
@@ -187,7 +189,8 @@ mod tests {
         assert_eq!(line(text, "MemTotal:"), Some(24_688_840 * 1024));
         assert_eq!(line(text, "VmRSS:"), None);
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
-        assert!(available() > 1 << 20);
+        assert!(available(false) > 1 << 20);
+        assert!(available(true) <= available(false));
     }
 
     #[test]

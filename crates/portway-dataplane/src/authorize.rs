@@ -130,9 +130,12 @@ async fn body(
         BodyLength::Length(_) | BodyLength::Chunked => {}
     }
     let patience = Patience::with_client(x);
-    let room = body::room_for(asked.body_bytes.unwrap_or(0));
-    body::wait(x, downstream, patience, (0, room)).await?;
-    Ok(body::whole(x).filter(|body| body.len() <= most))
+    let wanted = body::one_beyond(asked.body_bytes.unwrap_or(0));
+    body::wait(x, downstream, patience, wanted).await?;
+    match body::whole(x) {
+        None if x.connection.worker.buffers.are_short() => Err(Fault::exhausted()),
+        whole => Ok(whole.filter(|body| body.len() <= most)),
+    }
 }
 
 /// The whole request that the service is sent.

@@ -4,10 +4,15 @@
 //! of it. Leaves to the rules what they make of it.
 
 use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::client_rate::{ClientRate, Flow};
+use crate::deadline;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::memory::Held;
 use crate::reply;
 use crate::stream::Stream;
+use crate::timer::ticks_of;
+use crate::upload;
 use portway_core::http1::{BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody};
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
@@ -23,6 +28,19 @@ pub(crate) const LOOKED_AT_BODY: usize = 32 * 1024;
 /// bytes has more, and is too long.
 pub(crate) fn room_for(data: u32) -> usize {
     LOOKED_AT_BODY.max((data as usize).saturating_mul(2))
+}
+
+/// Forgets a body, and keeps its memory where that is little.
+pub(crate) fn forget(body: &mut Vec<u8>) {
+    if body.capacity() > LOOKED_AT_BODY {
+        *body = Vec::new();
+    }
+    body.clear();
+}
+
+/// How much of a body is waited for that goes elsewhere too where it has `most` bytes at most: with one more it is too long.
+pub(crate) fn one_beyond(most: u32) -> (u32, usize) {
+    (most.saturating_add(1), room_for(most))
 }
 
 /// How much of a body is wanted, and what is known of it while it comes.
@@ -132,7 +150,7 @@ pub(crate) async fn hold(
         BodyLength::Length(_) | BodyLength::Chunked => {}
     }
     let patience = Patience::with_client(x);
-    wait(x, stream, patience, (0, room_for(most))).await?;
+    wait(x, stream, patience, one_beyond(most)).await?;
     let most = most as usize;
     x.scratch.body_limits.held = whole(x).is_some_and(|body| body.len() <= most);
     Ok(())
@@ -177,18 +195,28 @@ pub(crate) async fn wait(
         return Ok(());
     }
     let Patience { time, renews } = patience;
-    x.connection.timer.set(time);
+    let mut rate = upload::demanded(x);
+    let mut until = x.connection.timer.now().saturating_add(ticks_of(time));
     loop {
+        if is_short(x) {
+            crate::record::limit_reached(x, Limit::Memory);
+            return Ok(());
+        }
+        allow(x, rate.as_deref_mut(), until)?;
         let received = receive(x, stream, most).await;
+        let now = x.connection.timer.now();
         match received {
             Ok(n) if n > 0 => {
                 x.arena.received(n);
                 if renews {
-                    x.connection.timer.set(time);
+                    until = now.saturating_add(ticks_of(time));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(Fault::client_timeout());
+                // It may be only the time to look at the rate again.
+                if rate.is_none() || now >= until || deadline::left(x) == Some(Duration::ZERO) {
+                    return Err(Fault::client_timeout());
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
                 crate::record::limit_reached(x, Limit::LookedAtBody);
@@ -200,6 +228,30 @@ pub(crate) async fn wait(
             return Ok(());
         }
     }
+}
+
+/// True where more than a little is here, and the process has no memory for more: then it goes on as one that is too long.
+fn is_short(x: &Exchange<'_>) -> bool {
+    let here = x.arena.len().saturating_sub(x.head_len);
+    here >= LOOKED_AT_BODY && x.connection.worker.buffers.are_short()
+}
+
+/// Sets the timer for the tick `until`, or for an earlier one at which the client would be slower than is demanded of it.
+fn allow(x: &Exchange<'_>, rate: Option<&mut ClientRate>, until: u64) -> Result<(), Fault> {
+    let timer = &x.connection.timer;
+    let left = timer.until(until);
+    let Some(rate) = rate else {
+        timer.set(left);
+        return Ok(());
+    };
+    let flow = Flow {
+        waits: true,
+        bytes: x.arena.len().saturating_sub(x.head_len) as u64,
+    };
+    let looked = rate.look(timer.now(), flow, None);
+    let owed = looked.inspect_err(|_| crate::record::limit_reached(x, Limit::ClientRate))?;
+    timer.set(left.min(owed));
+    Ok(())
 }
 
 /// Reads once into the buffer behind what is there; `OutOfMemory` where there is no room.
@@ -236,5 +288,11 @@ async fn go_on(x: &mut Exchange<'_>, stream: &mut Stream) -> Result<(), Fault> {
 fn is_enough(x: &mut Exchange<'_>, coming: &mut Coming) -> Result<bool, Fault> {
     let here = x.arena.filled().get(x.head_len..).unwrap_or_default();
     let enough = coming.is_enough(here, &mut x.scratch.body);
+    let taken = x.scratch.body.capacity();
+    let counted = x.scratch.body_limits.memory.as_ref().map_or(0, Held::bytes);
+    if taken > LOOKED_AT_BODY && taken != counted {
+        let buffers = &x.connection.worker.buffers;
+        x.scratch.body_limits.memory = Some(Held::new(buffers, taken));
+    }
     enough.map_err(Fault::refused)
 }

@@ -104,7 +104,7 @@ impl Scratch {
         self.head.clear();
         self.variables.clear();
         self.captures.clear();
-        self.body.clear();
+        body::forget(&mut self.body);
         self.response_body.clear();
         self.reason.clear();
         self.timeouts = NewTimeouts::default();

@@ -7,6 +7,7 @@ use crate::circuit;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::{TOO_LONG, TOO_MANY};
+use crate::memory;
 use crate::quota::{Held, Rate};
 use crate::record::limit_reached;
 use portway_core::evaluate::{self, Facts};
@@ -18,13 +19,15 @@ use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit as Counted;
 use std::sync::Arc;
 
-/// Bytes of bodies at most.
-#[derive(Debug, Clone, Copy)]
+/// Bytes of bodies at most, and what is held of them.
+#[derive(Debug)]
 pub(crate) struct BodyLimits {
     pub(crate) request: u64,
     pub(crate) response: u64,
     /// All of the request's body is here, and stays to be sent again.
     pub(crate) held: bool,
+    /// What is held of it without its coding, where that is much.
+    pub(crate) memory: Option<memory::Held>,
 }
 
 impl Default for BodyLimits {
@@ -33,6 +36,7 @@ impl Default for BodyLimits {
             request: u64::MAX,
             response: u64::MAX,
             held: false,
+            memory: None,
         }
     }
 }

@@ -235,6 +235,10 @@ impl Held {
         let account = Rc::clone(account);
         Self { account, bytes }
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Held {

@@ -70,8 +70,8 @@ pub(crate) fn say(x: &mut Exchange<'_>, mirror: &Mirror<Resolved>) -> Option<Dec
         _ => false,
     };
     let patience = Patience::with_client(x);
-    let room = body::room_for(mirror.body_bytes.unwrap_or(0));
-    waits.then_some(Decision::WaitForBody(patience, 0, room))
+    let (at_least, room) = body::one_beyond(mirror.body_bytes.unwrap_or(0));
+    waits.then_some(Decision::WaitForBody(patience, at_least, room))
 }
 
 /// Sends the copies that rules have asked for.
@@ -184,7 +184,7 @@ impl Copy {
 
 /// What a copy goes by: as the client's connection, with a timer of its own.
 fn beside(connection: &Connection) -> Connection {
-    Connection {
+    let mut beside = Connection {
         worker: Rc::clone(&connection.worker),
         generation: Rc::clone(&connection.generation),
         listener: connection.listener,
@@ -198,5 +198,9 @@ fn beside(connection: &Connection) -> Connection {
         born: connection.born,
         variables: Cell::default(),
         rare: OnceCell::new(),
+    };
+    if let Some(parts) = connection.proxied() {
+        beside.keep_proxied(parts);
     }
+    beside
 }

@@ -152,6 +152,10 @@ fn leave_body(x: &mut Exchange<'_>) {
         return;
     }
     x.framing.body = BodyLength::None;
+    if std::mem::take(&mut x.scratch.body_limits.held) {
+        // It is no request that follows.
+        drop(x.arena.split_off(x.head_len));
+    }
     if matches!(x.beyond.take(), Some(None)) {
         return;
     }

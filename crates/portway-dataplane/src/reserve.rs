@@ -146,7 +146,8 @@ fn queue(
         None => Limit::TargetConnections,
     });
     let most = connection.generation.group(ask.group);
-    let stays = |group: &TargetGroup| ask.forced || group.retry_to == RetryTo::Same;
+    let stays =
+        |group: &TargetGroup| ask.forced || group.keep_when_down || group.retry_to == RetryTo::Same;
     let stays = ask.bound.is_some() && most.is_some_and(|(group, _, _)| stays(group));
     let most = most.map_or(0, |(group, _, _)| group.max_pending);
     let full = most > 0 && parts.state.waiting() >= most;

@@ -128,10 +128,12 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
                 match Box::pin(authorize::ask(x, downstream, &asked)).await {
                     Verdict::Passes => continue,
                     Verdict::Refused(answer, how) => {
+                        progress.count_rule(x);
                         x.ledger.last_rule = origin;
                         reply::by_rule(x, downstream, *answer, how, Side::Request).await
                     }
                     Verdict::Failed(fault) => {
+                        progress.count_rule(x);
                         x.ledger.last_rule = origin;
                         reply::fault(x, downstream, fault).await
                     }
@@ -199,6 +201,21 @@ impl Progress {
         }
     }
 
+    /// Counts the rule that was asked last: it has answered the request.
+    fn count_rule(&mut self, x: &Exchange<'_>) {
+        self.note_rule();
+        self.count_ruled(x);
+    }
+
+    /// Counts the rule that took the request, if one has.
+    fn count_ruled(&mut self, x: &Exchange<'_>) {
+        if let Some(rule) = std::mem::take(&mut self.ruled).checked_sub(1) {
+            let connection = x.connection;
+            let listener = connection.listener.index();
+            connection.shard().rule(listener, rule).add(1);
+        }
+    }
+
     fn chosen(&mut self, x: &mut Exchange<'_>, group: GroupId) {
         x.attempt.group = Some(group);
         let plane = x.connection.generation.plane.number;
@@ -215,10 +232,8 @@ fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
     let decision = decide_by(x, progress, |x, asked, at| {
         policy::resume(x, asked.rules, asked.router, Side::Request, at)
     });
-    if let Some(rule) = std::mem::take(&mut progress.ruled).checked_sub(1) {
-        let connection = x.connection;
-        let listener = connection.listener.index();
-        connection.shard().rule(listener, rule).add(1);
+    if progress.ruled > 0 {
+        progress.count_ruled(x);
     }
     decision
 }
@@ -326,6 +341,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         // Boxed because it is rare.
         let held = Box::pin(body::hold(x, downstream, configured.retry_body_bytes)).await;
         if let Err(fault) = held {
+            let fault = deadline::told(x, fault);
             return reply::fault(x, downstream, fault).await;
         }
     }

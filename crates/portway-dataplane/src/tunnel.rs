@@ -170,8 +170,14 @@ impl Sides {
                 buffer = (!room.is_empty()).then_some(room);
                 match came {
                     Poll::Ready(Ok(1..)) => fresh = true,
+                    Poll::Ready(Err(_)) => {
+                        // What is here still goes down; nothing more is to be had, and nobody takes anything.
+                        self.lost.get_or_insert(ended_by(&Broken::Source, false));
+                        self.up.stage = Stage::Ended;
+                        (ended, fresh) = (true, true);
+                    }
                     // What follows finds out the same.
-                    Poll::Ready(_) => (ended, fresh) = (true, true),
+                    Poll::Ready(Ok(_)) => (ended, fresh) = (true, true),
                     Poll::Pending if timer.poll(cx).is_ready() => (ended, fresh) = (true, true),
                     Poll::Pending => return Poll::Pending,
                 }

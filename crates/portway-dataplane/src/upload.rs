@@ -28,7 +28,7 @@ pub(crate) struct Upload {
 }
 
 /// The rate that the listener demands of the client.
-fn demanded(x: &Exchange<'_>) -> Option<Box<ClientRate>> {
+pub(crate) fn demanded(x: &Exchange<'_>) -> Option<Box<ClientRate>> {
     let plane = &x.connection.generation.plane;
     let (listener, _) = plane.listener(x.connection.listener)?;
     let wanted = listener.min_rate?;

@@ -13,6 +13,7 @@ mod compression;
 mod deadlines;
 mod forwarding;
 mod held;
+mod held_bodies;
 mod harness;
 mod limits;
 mod mixture;

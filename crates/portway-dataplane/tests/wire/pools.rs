@@ -256,7 +256,7 @@ fn clients_are_told_which_request_of_a_connection_is_the_last() {
 #[test]
 fn connections_that_are_old_serve_one_more_request() {
     let target = Target::saying("ok").unwrap();
-    let aged = "max_connection_age = \"200ms\"";
+    let aged = "max_connection_age = \"1s\"";
     let proxy = Proxy::start(&simple(aged, aged, &[target.address()]));
     let mut client = proxy.client();
     let mut asked = 1;
