@@ -8,6 +8,9 @@ use regex::bytes::{Captures, Regex, Replacer};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// ASCII's sign for what could not be read.
+const SUBSTITUTE: u8 = 0x1A;
+
 /// A compiled regular expression over bytes; equal where its text is. Matching takes linear time.
 #[derive(Debug, Clone)]
 pub struct Pattern(Arc<Compiled>);
@@ -15,6 +18,8 @@ pub struct Pattern(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     text: Box<str>,
+    /// It is about bytes (`(?-u)`), not about characters.
+    of_bytes: bool,
     regex: Regex,
     looks: Box<[Look]>,
 }
@@ -33,8 +38,12 @@ impl Pattern {
             None => (Regex::new(text)?, Box::default()),
             Some((flags, after)) => with_looks(flags, after)?,
         };
-        let text = text.into();
-        Ok(Self(Arc::new(Compiled { text, regex, looks })))
+        Ok(Self(Arc::new(Compiled {
+            text: text.into(),
+            of_bytes: is_of_bytes(text),
+            regex,
+            looks,
+        })))
     }
 
     /// The text it was compiled from.
@@ -42,8 +51,17 @@ impl Pattern {
         &self.0.text
     }
 
-    /// True where it is found in `text`.
+    /// True where it is found in `text`. What is no UTF-8 in that is a character like others that `.` stands for: one such byte
+    /// does not hide the rest.
     pub fn is_match(&self, text: &[u8]) -> bool {
+        if text.is_ascii() || self.0.of_bytes || std::str::from_utf8(text).is_ok() {
+            self.finds(text)
+        } else {
+            self.finds(&readable(text))
+        }
+    }
+
+    fn finds(&self, text: &[u8]) -> bool {
         self.0.regex.is_match(text) && self.looks_hold(text)
     }
 
@@ -82,6 +100,25 @@ impl Pattern {
         let mut looks = self.0.looks.iter();
         looks.all(|look| look.regex.is_match(text) != look.negative)
     }
+}
+
+/// True where the flags that `text` begins with turn off Unicode.
+fn is_of_bytes(text: &str) -> bool {
+    let flags = text.strip_prefix("(?");
+    let flags = flags.and_then(|rest| rest.split([')', ':']).next());
+    let off = flags.and_then(|flags| flags.split_once('-'));
+    off.is_some_and(|(_, off)| off.contains('u'))
+}
+
+/// `text` with a character of control in the place of each byte that is no UTF-8.
+#[cold]
+fn readable(text: &[u8]) -> Vec<u8> {
+    let mut readable = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        readable.extend_from_slice(chunk.valid().as_bytes());
+        readable.resize(readable.len() + chunk.invalid().len(), SUBSTITUTE);
+    }
+    readable
 }
 
 impl PartialEq for Pattern {
@@ -234,6 +271,26 @@ mod tests {
         check("(?i)^(?=.*b)(?!.*c)a", "AxBc", false);
         check(r"^(?![)]|a\))(?:x|\))", ")", false);
         check(r"^(?![)]|a\))(?:x|\))", "x", true);
+    }
+
+    #[test]
+    fn a_byte_that_is_no_character_hides_nothing() {
+        let check = |pattern: &str, text: &[u8], expected: bool| {
+            let pattern = Pattern::new(pattern).unwrap();
+            assert_eq!(pattern.is_match(text), expected, "{pattern:?} {text:?}");
+        };
+        check("bad.*bot", b"bad\xffbot", true);
+        check("bad.*bot", b"\xff bad bot", true);
+        check("^(.*)$", b"\xff\xfe", true);
+        check("^..$", b"\xff\xfe", true);
+        check(r"^\w+$", b"a\xff", false);
+        check("^(?!.*evil)", b"\xffevil", false);
+        check("é.", "é\u{fffd}".as_bytes(), true);
+        check("é.", b"\xc3\xa9\xff", true);
+        check("(?-u)^..$", b"\xff\xfe", true);
+        check(r"(?-u)^\xff", b"\xffa", true);
+        check(r"(?s-u)^\xff", b"\xffa", true);
+        check("(?i)BAD.bot", b"bad\xffbot", true);
     }
 
     #[test]

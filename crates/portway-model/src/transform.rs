@@ -1,6 +1,7 @@
 //! Steps on values: what a [`Transform`] does to what stands before it.
 
 use crate::expression::Variable;
+use crate::jwt::JwtAlgorithm;
 use crate::stage::Stage;
 use ipnet::IpNet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -307,6 +308,26 @@ pub struct JwtVerify {
     pub algorithm: Given,
     /// A secret that both sides have, where the algorithm has one; else the path of a file with a public key.
     pub key: Given,
+}
+
+impl JwtVerify {
+    /// The file that the key stands in, where it does. Where the algorithm is only known later, what looks like a path is one: it
+    /// is no secret then, whatever algorithm a token asks for.
+    pub fn key_file(&self) -> Option<&str> {
+        let Given::Text(key) = &self.key else {
+            return None;
+        };
+        let is_file = match &self.algorithm {
+            Given::Text(algorithm) => {
+                JwtAlgorithm::named(algorithm.as_bytes()).is_some_and(|it| !it.is_shared())
+            }
+            Given::Variable(_) => {
+                let ends = [".pem", ".crt", ".cer", ".pub", ".key"];
+                key.starts_with(['/', '.']) || ends.iter().any(|end| key.ends_with(end))
+            }
+        };
+        is_file.then_some(key)
+    }
 }
 
 /// A text, or a variable that holds it.

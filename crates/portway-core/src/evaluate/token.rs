@@ -30,8 +30,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub(super) fn verify<F: Facts>(token: &[u8], verify: &JwtVerify, facts: &F) -> Option<i64> {
     let algorithm = given(&verify.algorithm, facts)?;
     let key = given(&verify.key, facts)?;
+    // Everybody may know the path of a file: nothing that was signed with it is.
+    let shared = JwtAlgorithm::named(&algorithm).is_some_and(JwtAlgorithm::is_shared);
+    let secret = !shared || verify.key_file().is_none();
     Some(match judge(token, &algorithm, &key, facts) {
-        Ok(good) => i64::from(good),
+        Ok(good) => i64::from(good && secret),
         Err(why) => why,
     })
 }

@@ -14,16 +14,14 @@ use std::net::IpAddr;
 impl Compiler<'_> {
     /// What a signature is held against; a file with a key is kept in mind.
     pub(super) fn check_verified(&mut self, place: Place, verify: &JwtVerify) {
-        let Given::Text(algorithm) = &verify.algorithm else {
-            return;
-        };
-        let known = JwtAlgorithm::named(algorithm.as_bytes());
-        if known.is_none() && algorithm != "none" {
+        if let Given::Text(algorithm) = &verify.algorithm
+            && JwtAlgorithm::named(algorithm.as_bytes()).is_none()
+            && algorithm != "none"
+        {
             let message = format!("`{algorithm}` is no algorithm of signatures");
             self.wrong_token(place, &message, "such as `RS256`, `ES256` or `HS256`");
         }
-        let is_public = known.is_some_and(|it| !it.is_shared());
-        if let (true, Given::Text(file)) = (is_public, &verify.key) {
+        if let Some(file) = verify.key_file() {
             if file.is_empty() {
                 self.wrong_token(
                     place,
@@ -31,7 +29,7 @@ impl Compiler<'_> {
                     "say the path of a public key",
                 );
             }
-            let file = Spanned::new(file.clone(), place.span);
+            let file = Spanned::new(file.to_owned(), place.span);
             if !self.token_keys.contains(&file) {
                 self.token_keys.push(file);
             }
