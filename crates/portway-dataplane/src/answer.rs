@@ -71,24 +71,19 @@ impl<'r> AnswerRules<'r> {
             };
             for action in rule.actions.iter().filter(|_| applies) {
                 match action {
+                    action if accepted && !rule.still_does(action) => {}
                     Action::Accept => accepted = true,
-                    Action::Reject { silent } if !accepted => {
+                    Action::Reject { silent } => {
                         return Some(Said::Reject { silent: *silent });
                     }
-                    action => self.perform(action, accepted, connection, &facts),
+                    action => self.perform(action, connection, &facts),
                 }
             }
         }
         Some(Said::PassOn)
     }
 
-    fn perform(
-        &mut self,
-        action: &Action<Resolved>,
-        accepted: bool,
-        connection: &Connection,
-        facts: &impl Facts,
-    ) {
+    fn perform(&mut self, action: &Action<Resolved>, connection: &Connection, facts: &impl Facts) {
         match action {
             Action::Stick { to, key, table } => {
                 let (to, table, side) = (*to, *table, Side::Response);
@@ -98,7 +93,6 @@ impl<'r> AnswerRules<'r> {
                     self.sticks.follow(rule, &evaluate(key, facts), of, false);
                 }
             }
-            _ if accepted => {}
             Action::SetVariable { variable, value } => {
                 let value = variable_value(value, facts);
                 if value.is_present() {

@@ -233,7 +233,7 @@ fn actions(
 ) -> Option<Decision> {
     let from = std::mem::take(&mut at.action);
     for (index, action) in rule.actions.iter().enumerate().skip(from) {
-        if at.accepted && !action.forwards() {
+        if at.accepted && !rule.still_does(action) {
             continue;
         }
         if matches!(action, Action::Accept) {

@@ -96,6 +96,9 @@ impl<'r> Rules<'r> {
             };
             if applies {
                 for action in &rule.actions {
+                    if self.accepted && !rule.still_does(action) {
+                        continue;
+                    }
                     if let Some(verdict) = self.perform(action, connection, first) {
                         return Some(verdict);
                     }
@@ -129,6 +132,7 @@ impl<'r> Rules<'r> {
         if truth && !skipped {
             for action in &rule.actions {
                 let verdict = match action {
+                    _ if self.accepted && !rule.still_does(action) => None,
                     Action::Forward(groups) if groups.len() > 1 => {
                         teller.drawn(groups, &connection.generation)
                     }
@@ -166,9 +170,6 @@ impl<'r> Rules<'r> {
         connection: &mut Connection,
         first: Option<&FirstBytes<'_>>,
     ) -> Option<Verdict> {
-        if self.accepted && !action.forwards() {
-            return None;
-        }
         match action {
             Action::Forward(groups) => {
                 let turn = connection.worker.turn();

@@ -292,12 +292,12 @@ fn of_template(template: &Template<Resolved>, visit: &mut impl FnMut(&Value<Reso
 fn of_value(value: &Value<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     visit(value);
     match value {
-        Value::WithSource(of) => visit(&of.value),
+        Value::WithSource(of) => of_value(&of.value, visit),
         Value::Matched(matched) => {
             matched
                 .within
                 .iter()
-                .for_each(|it| visit(&it.expression.value));
+                .for_each(|it| of_value(&it.expression.value, visit));
         }
         _ => {}
     }

@@ -572,6 +572,16 @@ impl<S: Stage> Rule<S> {
     pub fn forwards_to(&self) -> impl Iterator<Item = &S::Group> {
         crate::compile::protocols::forwards_to(self)
     }
+
+    /// Whether it still does this one of its actions after [`Action::Accept`]: what [forwards](Action::forwards), and the
+    /// variables that such a rule sets for it.
+    pub fn still_does(&self, action: &Action<S>) -> bool {
+        let sets = matches!(
+            action,
+            Action::SetVariable { .. } | Action::UnsetVariable(_)
+        );
+        action.forwards() || sets && self.actions.iter().any(Action::forwards)
+    }
 }
 
 impl<S: Stage> Action<S> {

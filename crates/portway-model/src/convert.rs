@@ -14,7 +14,7 @@ use crate::choice::Algorithm;
 use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matched, Matcher, Template, TemplatePart, Test, Transform,
-    Value,
+    Value, Variable,
 };
 use crate::page::PageFrom;
 use crate::settings::{ErrorAnswer, ErrorPageSource};
@@ -61,6 +61,9 @@ pub(crate) trait Convert: Sized {
         &mut self,
         pattern: &<Self::Before as Stage>::Pattern,
     ) -> Outcome<Self, <Self::After as Stage>::Pattern>;
+    /// A variable that is set, or unset, which is the same one in both.
+    fn sets(&mut self, _: &Variable) {}
+
     /// What a regular expression finds.
     fn matched(&mut self, matched: &Matched<Self::Before>) -> Outcome<Self, Value<Self::After>> {
         matched.convert(self)
@@ -292,7 +295,7 @@ fn transform<C: Convert>(
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            Language, LastOutside, Chunks, Json, JwtHeader, JwtPayload, JwtVerify, FixTag, Mqtt, RdpCookie, UnsetVariable,
+            Language, LastOutside, Chunks, Json, JwtHeader, JwtPayload, JwtVerify, FixTag, Mqtt, RdpCookie,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,
@@ -310,9 +313,16 @@ fn transform<C: Convert>(
             count: *count,
         },
         Transform::Choose(yes, no) => Transform::Choose(yes.clone(), no.clone()),
-        Transform::SetVariable { variable, when } => Transform::SetVariable {
-            variable: variable.clone(),
-            when: when.clone(),
+        Transform::SetVariable { variable, when } => {
+            to.sets(variable);
+            Transform::SetVariable {
+                variable: variable.clone(),
+                when: when.clone(),
+            }
+        },
+        Transform::UnsetVariable(variable) => {
+            to.sets(variable);
+            Transform::UnsetVariable(variable.clone())
         },
         Transform::Calculate(operation, operand) => Transform::Calculate(*operation, operand.clone()),
         Transform::Hmac { digest, key } => Transform::Hmac {
@@ -415,7 +425,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, Jwt, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
+        [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, Jwt, StripPrefix, AddPrefix, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -470,9 +480,16 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             to: expression(to, value)?,
         },
         Action::SetTarget(target) => Action::SetTarget(template(to, target)?),
-        Action::SetVariable { variable, value } => Action::SetVariable {
-            variable: variable.clone(),
-            value: template(to, value)?,
+        Action::SetVariable { variable, value } => {
+            to.sets(variable);
+            Action::SetVariable {
+                variable: variable.clone(),
+                value: template(to, value)?,
+            }
+        },
+        Action::UnsetVariable(variable) => {
+            to.sets(variable);
+            Action::UnsetVariable(variable.clone())
         },
         Action::PutEntry { map, key, value } => {
             let map = to.map(map);

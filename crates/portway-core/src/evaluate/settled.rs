@@ -5,7 +5,7 @@
 
 use super::sought::{self, unfinished};
 use super::{Facts, holds, test};
-use portway_model::expression::{Condition, Expression, Value};
+use portway_model::expression::{Condition, CounterEntry, Expression, Value};
 use portway_model::stage::Resolved;
 
 /// Whether a condition is true; `None`: more bytes may change what it says.
@@ -27,6 +27,19 @@ pub fn settled<F: Facts>(condition: &Condition<Resolved>, facts: &F) -> Option<b
 
 /// Whether more bytes may change an expression. A step that reads a protocol knows when it has seen enough.
 fn may_change<F: Facts>(expression: &Expression<Resolved>, facts: &F) -> bool {
+    match &expression.value {
+        Value::WithSource(of) => return may_change(of, facts),
+        Value::Matched(matched) => {
+            let within = matched.within.as_ref();
+            return within.is_some_and(|it| may_change(&it.expression, facts));
+        }
+        Value::Counter {
+            of: CounterEntry::Key { key, .. },
+            ..
+        }
+        | Value::Trackers(CounterEntry::Key { key, .. }) => return may_change(key, facts),
+        _ => {}
+    }
     if !facts.may_change(&expression.value) {
         return false;
     }
@@ -61,7 +74,8 @@ fn all<F: Facts>(parts: &[Condition<Resolved>], sought: bool, facts: &F) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portway_model::expression::{Matcher, Test, TextMatch, Value};
+    use portway_model::expression::{MatchGroup, Matched, Matcher, Test, TextMatch, Within};
+    use portway_model::pattern::Pattern;
     use portway_model::span::Spanned;
 
     /// Bytes that have come, and whether they are all.
@@ -147,6 +161,22 @@ mod tests {
             no,
         );
         check(&Condition::Any(vec![first("PUT"), ended]), None, None, yes);
+        let payload = || {
+            let (offset, length) = (0, 3);
+            Expression::from(Value::Payload { offset, length })
+        };
+        let matched = |expression, text| {
+            let (group, any_of) = (MatchGroup::Number(1), vec![Pattern::new("^(...)").unwrap()]);
+            let within = Some(Within { expression, any_of });
+            is(Value::Matched(Box::new(Matched { group, within })), text)
+        };
+        check(&matched(payload(), "GET"), None, yes, no);
+        check(&not(matched(payload(), "GET")), None, no, yes);
+        check(&matched(Value::ListenerName.into(), "no"), no, no, no);
+        let with_source = |of| Value::WithSource(Box::new(of));
+        check(&is(with_source(payload()), "no"), None, no, no);
+        let both = matched(with_source(payload()).into(), "no");
+        check(&both, None, no, no);
         check(&Condition::All(vec![]), yes, yes, yes);
         check(&Condition::Any(vec![]), no, no, no);
     }

@@ -653,3 +653,29 @@ fn a_request_that_a_rule_rejects_is_reset_and_recorded() {
     let log = proxy.finish(1);
     assert!(log[0].contains("\"fault\":\"rejected\""), "{}", log[0]);
 }
+
+#[test]
+fn what_conditions_found_is_kept_in_variables_of_their_own() {
+    let set = "{ set_variable = { exchange.matched_1 = 'mine' } }";
+    let told = "{ set_header = { X-C = '${matched(1)}' } }";
+    let matching = "[[listener.web.rule]]\nwhen = 'PathRegexp(`^/(.)`)'\n";
+    let last = "[[listener.web.rule]]\nactions = [{ set_header = { X-M = '${var.exchange.matched_1}' } }, { forward = \"a\" }]";
+    for rules in [
+        format!("{matching}actions = [{set}, {told}]\n{last}"),
+        format!(
+            "[[listener.web.rule]]\nactions = [{set}]\n{matching}actions = [{{ set_header = {{ X-A = 'b' }} }}, {told}]\n{last}"
+        ),
+        // It sets one while it looks.
+        format!(
+            "[[listener.web.rule]]\nset_header = {{ X-S = '${{\"mine\".set_variable(var.exchange.matched_1)}}' }}\n\
+             {matching}actions = [{{ set_header = {{ X-A = 'b' }} }}, {told}]\n{last}"
+        ),
+    ] {
+        let mut at = Playground::new(&rules);
+        let received = at.arrives_as("GET /q HTTP/1.1\r\nHost: x\r\n\r\n");
+        for field in ["X-C: q\r\n", "X-M: mine\r\n"] {
+            assert!(received.contains(field), "{rules}: {received}");
+        }
+        at.finish();
+    }
+}

@@ -105,6 +105,16 @@ fn what_does_not_come_is_waited_for_and_then_taken_as_it_is() {
             "A",
         ),
         (
+            "what is found in bytes that have not come",
+            &[
+                rule("when = \"matched(1, payload(0, 4), `^(GET) `) == `GET`\"\nforward = \"b\""),
+                rule("forward = \"a\""),
+            ],
+            b"GET / x",
+            true,
+            "B",
+        ),
+        (
             "the end of waiting",
             &[
                 rule("when = \"wait_ended\"\nforward = \"b\""),
@@ -212,6 +222,27 @@ fn rules_of_a_group_and_of_the_session_are_asked() {
     client.send("no").unwrap();
     assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Closed));
     assert_eq!(target.connections(), 1);
+    proxy.finish(2);
+}
+
+#[test]
+fn what_was_found_is_kept_where_no_more_is_checked() {
+    let targets = [named("A"), named("B")];
+    let [a, b] = [0, 1].map(|at: usize| targets[at].address());
+    let text = format!(
+        "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\naccess_log = \"json\"\nforward = \"raw\"\n\
+         [target_group.raw]\nprotocol = \"tcp\"\ntimeouts = {{ inspect = \"5s\" }}\n\
+         targets = [{{ address = \"{a}\", name = \"a\" }}, {{ address = \"{b}\", name = \"b\" }}]\n\
+         [[target_group.raw.rule]]\nphase = \"client_hello\"\nwhen = \"payload(0, 2) == `xb`\"\naccept = true\n\
+         [[target_group.raw.rule]]\nphase = \"client_hello\"\nwhen = \"payload(0, 2) =~ `^x(.)`\"\n\
+         actions = [{{ set_variable = {{ connection.z = \"1\" }} }}, {{ use_target = \"${{matched(1)}}\" }}]\n"
+    );
+    let proxy = Proxy::start(&text);
+    for _ in 0..2 {
+        let mut client = proxy.client();
+        client.send("xb").unwrap();
+        assert_eq!(client.receive(3).unwrap(), b"Bxb");
+    }
     proxy.finish(2);
 }
 

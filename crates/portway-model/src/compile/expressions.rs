@@ -71,6 +71,11 @@ fn of_answered_stream(value: &Value<Named>, group: bool) -> bool {
         | Value::TargetTls(_)
         | Value::OfAnswer(_) => true,
         Value::Variable(variable) => variable.scope != Scope::Check,
+        Value::WithSource(of) => of_answered_stream(&of.value, group),
+        Value::Matched(matched) => matched
+            .within
+            .as_ref()
+            .is_none_or(|it| of_answered_stream(&it.expression.value, group)),
         other => known(other, group).0 <= Phase::Session,
     }
 }

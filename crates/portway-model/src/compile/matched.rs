@@ -2,11 +2,12 @@
 //! regular expression.
 //!
 //! The first action of a rule looks for itself. Those after it may find the request changed, so what they name is kept in
-//! variables before all of them.
+//! variables before all of them, whose names no rule sets by itself.
 
 use crate::action::{Action, Phase, Rule};
 use crate::convert::{self, Convert};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::draft::Draft;
 use crate::expression::{
     Condition, Expression, MatchGroup, Matched, Matcher, Scope, Template, TemplatePart, Test,
     Value, Variable, Within,
@@ -16,20 +17,49 @@ use crate::pattern::Pattern;
 use crate::span::{Span, Spanned};
 use crate::stage::Named;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::convert::Infallible;
 
-/// The same rules, where it is said for each `matched(…)` what it is of.
+/// How the names begin of the variables that are made here.
+const PREFIX: &str = "matched_";
+
+/// The same rules, where it is said for each `matched(…)` what it is of. `taken`: [`set_by_rules`] of the draft, once it is known.
 pub(super) fn settle<'d>(
+    draft: &Draft,
+    taken: &mut Option<HashSet<Name>>,
     rules: &'d [Rule<Named>],
     found: &mut Diagnostics,
 ) -> Cow<'d, [Rule<Named>]> {
     if rules.iter().all(|rule| tests(&rule.condition).is_empty()) {
         return Cow::Borrowed(rules);
     }
-    rules.iter().map(|rule| settled(rule, found)).collect()
+    let taken = taken.get_or_insert_with(|| set_by_rules(draft));
+    let settled = rules.iter().map(|rule| settled(rule, taken, found));
+    settled.collect()
 }
 
-fn settled(rule: &Rule<Named>, found: &mut Diagnostics) -> Rule<Named> {
+/// Names of variables that rules set: of any listener and group, since an exchange sees the rules of both.
+fn set_by_rules(draft: &Draft) -> HashSet<Name> {
+    let of_listeners = draft.listeners.iter().flat_map(|it| &it.rules);
+    let rules = of_listeners.chain(draft.groups.iter().flat_map(|it| &it.rules));
+    let mut unsaid = Diagnostics::default();
+    let mut walk = Settling {
+        tests: Vec::new(),
+        scope: Scope::Exchange,
+        span: Span::NONE,
+        taken: &HashSet::new(),
+        found: &mut unsaid,
+        is_first: true,
+        kept: Vec::new(),
+        set: HashSet::new(),
+    };
+    for rule in rules {
+        let Ok(_) = convert::rule(&mut walk, rule);
+    }
+    walk.set
+}
+
+fn settled(rule: &Rule<Named>, taken: &HashSet<Name>, found: &mut Diagnostics) -> Rule<Named> {
     let mut settling = Settling {
         tests: tests(&rule.condition),
         scope: match rule.phase {
@@ -37,9 +67,11 @@ fn settled(rule: &Rule<Named>, found: &mut Diagnostics) -> Rule<Named> {
             Phase::Request | Phase::Response | Phase::AfterResponse => Scope::Exchange,
         },
         span: rule.origin.0,
+        taken,
         found,
         is_first: true,
         kept: Vec::new(),
+        set: HashSet::new(),
     };
     if settling.tests.is_empty() {
         return rule.clone();
@@ -127,12 +159,32 @@ struct Settling<'r> {
     tests: Vec<&'r Test<Named>>,
     scope: Scope,
     span: Span,
+    taken: &'r HashSet<Name>,
     found: &'r mut Diagnostics,
     is_first: bool,
     kept: Vec<(Variable, Value<Named>)>,
+    /// Names of variables that are set.
+    set: HashSet<Name>,
 }
 
 impl Settling<'_> {
+    /// The variable that keeps a value: of this name, with as many `_` behind it as make it nobody else's.
+    fn kept_in(&mut self, name: String, value: Value<Named>) -> Variable {
+        if let Some((kept, _)) = self.kept.iter().find(|(_, kept)| *kept == value) {
+            return kept.clone();
+        }
+        let mut name = Name::new(name);
+        while self.taken.contains(&name) || self.kept.iter().any(|(it, _)| it.name == name) {
+            name = Name::new(format!("{}_", name.as_str()));
+        }
+        let variable = Variable {
+            scope: self.scope,
+            name,
+        };
+        self.kept.push((variable.clone(), value));
+        variable
+    }
+
     /// The comparison that has the group; of several one where it has a number only. What is wrong is said.
     fn test_with(&mut self, group: &MatchGroup) -> Option<&Test<Named>> {
         let mut with = Vec::new();
@@ -188,21 +240,18 @@ impl Convert for Settling<'_> {
             any_of: patterns(test).to_vec(),
         });
         let name = match &group {
-            MatchGroup::Number(number) => format!("matched_{number}"),
-            MatchGroup::Name(name) => format!("matched_{name}"),
+            MatchGroup::Number(number) => format!("{PREFIX}{number}"),
+            MatchGroup::Name(name) => format!("{PREFIX}{name}"),
         };
         let value = Value::Matched(Box::new(Matched { group, within }));
         if self.is_first {
             return Ok(value);
         }
-        let variable = Variable {
-            scope: self.scope,
-            name: Name::new(name),
-        };
-        if self.kept.iter().all(|(kept, _)| *kept != variable) {
-            self.kept.push((variable.clone(), value));
-        }
-        Ok(Value::Variable(variable))
+        Ok(Value::Variable(self.kept_in(name, value)))
+    }
+
+    fn sets(&mut self, variable: &Variable) {
+        self.set.insert(variable.name.clone());
     }
 
     fn listener(&mut self, listener: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {

@@ -52,7 +52,7 @@ pub(crate) use check::default_check_timeout;
 pub(crate) use group::default_target_name;
 use names::Names;
 use protocols::Protocols;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 pub(crate) use tls::{default_alpn, default_upstream_alpn};
@@ -68,6 +68,7 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
         protocols: Protocols::of_draft(draft),
         circuits: HashMap::new(),
         token_keys: Vec::new(),
+        set_by_rules: None,
         found,
     };
     let snapshot = compiler.snapshot();
@@ -93,6 +94,8 @@ struct Compiler<'a> {
     circuits: HashMap<Name, (CircuitBreaker, Span)>,
     /// Files with public keys that signatures are held against.
     token_keys: Vec<Spanned<String>>,
+    /// Names of variables that rules set, once somebody needs them.
+    set_by_rules: Option<HashSet<Name>>,
     found: Diagnostics,
 }
 

@@ -79,7 +79,7 @@ impl Compiler<'_> {
         owner: &Owner<'_>,
         drafts: &[Rule<Named>],
     ) -> Result<Rules, Reported> {
-        let settled = matched::settle(drafts, &mut self.found);
+        let settled = matched::settle(self.draft, &mut self.set_by_rules, drafts, &mut self.found);
         let drafts = settled.as_ref();
         for rule in drafts {
             self.check_rule(owner, rule);
@@ -667,7 +667,6 @@ pub(super) fn place_error(place: Place, code: Code, message: String) -> Diagnost
     Diagnostic::error(code, place.span, message)
 }
 
-/// Whether an action can be done in a phase. Whoever has the rules has the phase.
 /// What may be done once a target of a stream has sent something.
 fn of_answered_stream<S: crate::stage::Stage>(action: &Action<S>) -> bool {
     matches!(
@@ -682,6 +681,7 @@ fn of_answered_stream<S: crate::stage::Stage>(action: &Action<S>) -> bool {
     )
 }
 
+/// Whether an action can be done in a phase. Whoever has the rules has the phase.
 fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side) -> bool {
     use Phase::{AfterResponse, ClientHello, Connection, Request, Response, Session};
     if phase == Response && matches!(side, Side::Group(protocol) if !protocol.is_http()) {
