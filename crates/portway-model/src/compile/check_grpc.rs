@@ -5,7 +5,7 @@ use super::expressions::reversed;
 use super::limits::within;
 use super::text::{Use, check_header_name, check_path, check_text};
 use crate::check_grpc::{GrpcCall, GrpcCheck};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::span::Span;
 
 /// The highest status code that may be expected: gRPC has 17, the matcher of AWS knows up to this.
@@ -30,6 +30,11 @@ impl Compiler<'_> {
             }
             GrpcCall::Method { path, codes } => {
                 check_path(found, "a method of gRPC", path, span);
+                if let Some(bad) = path.chars().find(|it| matches!(it, '?' | '#')) {
+                    let message = format!("a method of gRPC may not hold `{bad}`");
+                    let wrong = Diagnostic::error(Code::OutOfRange, span, message);
+                    found.push(wrong.help("write `/package.Service/Method` and nothing behind it"));
+                }
                 if codes.is_empty() {
                     let message = "a check that no status code passes";
                     found.push(
@@ -48,7 +53,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(authority) = &check.authority {
-            check_text(found, "the host of a check", authority, Use::Target, span);
+            check_authority(found, authority, span);
         }
         for (name, value) in &check.metadata {
             check_header_name(found, name, span);
@@ -61,5 +66,16 @@ impl Compiler<'_> {
                 ));
             }
         }
+    }
+}
+
+/// Reports what no `:authority` of a call may hold: a host, with a port or without.
+fn check_authority(found: &mut Diagnostics, authority: &str, span: Span) {
+    let is_bad = |it: &char| it.is_whitespace() || it.is_control() || "/?#@".contains(*it);
+    if let Some(bad) = authority.chars().find(is_bad) {
+        let bad = bad.escape_default();
+        let message = format!("the host of a check by gRPC may not hold `{bad}`");
+        let wrong = Diagnostic::error(Code::OutOfRange, span, message);
+        found.push(wrong.help("write the name, and its port where it has one: `a.example:8443`"));
     }
 }
