@@ -107,7 +107,7 @@ impl Lowering<'_> {
 
     /// The health protocol of gRPC: the server as a whole is asked for.
     fn grpc_check(&mut self, section: &Section, https: bool) -> CheckKind<Named> {
-        for name in ["method", "status", "headers", "hostname"] {
+        for name in ["path", "method", "status", "headers", "hostname"] {
             if let Some(entry) = section.get(name) {
                 let message = format!("`{name}` has no effect on health checks by gRPC");
                 self.found
