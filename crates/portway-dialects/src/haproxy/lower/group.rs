@@ -65,14 +65,14 @@ impl Lowering<'_, '_, '_> {
         group.timeouts = timeouts(proxy);
         self.retries(proxy, &mut group);
         // The first request of a connection is no reuse.
-        let reuse = servers.iter().find_map(|server| server.options.max_reuse);
+        let reuse = self.of_all(&servers, "max-reuse", |it| it.max_reuse);
         group.life.max_requests = reuse.map(|it| it.map(|times| times.saturating_add(1)));
-        group.pool_size = servers.iter().find_map(|server| server.options.pool_max);
+        group.pool_size = self.of_all(&servers, "pool-max-conn", |it| it.pool_max);
         if group.protocol.is_some_and(|it| it.value.is_http()) {
             let safe = Spanned::new(ConnectionReuse::Safe, proxy.name.span);
             group.connection_reuse = Some(proxy.http_reuse.unwrap_or(safe));
         }
-        group.timeouts.idle = servers.iter().find_map(|server| server.options.pool_idle);
+        group.timeouts.idle = self.of_all(&servers, "pool-purge-delay", |it| it.pool_idle);
         group.send_proxy = self.send_proxy(&servers);
         without(&servers, &mut group);
         group.log = self.destinations(proxy);
@@ -396,6 +396,28 @@ impl Lowering<'_, '_, '_> {
             ..first.version.into()
         };
         Some(Spanned::new(sent_as, first.span))
+    }
+
+    /// What counts for all servers of a backend: what the first one says that says it. Told where others differ.
+    fn of_all<T: Copy + PartialEq>(
+        &mut self,
+        servers: &[Server],
+        word: &str,
+        of: impl Fn(&ServerOptions) -> Option<Spanned<T>>,
+    ) -> Option<Spanned<T>> {
+        let counts = servers.iter().find_map(|it| of(&it.options))?;
+        let differs = |it: &&Server| of(&it.options).is_none_or(|own| own.value != counts.value);
+        if let Some(other) = servers.iter().find(differs) {
+            let at = of(&other.options).map_or(other.span, |own| own.span);
+            let message =
+                format!("`{word}` is one for all servers of a backend, and this one's differs");
+            self.reader.push(
+                Diagnostic::warning(Code::Unused, at, message)
+                    .label(counts.span, "this counts for all")
+                    .help("say it once, in `default-server`, or put the server into a backend of its own"),
+            );
+        }
+        Some(counts)
     }
 
     /// The rules of a TCP backend that choose a server: they wait for nothing.
