@@ -862,7 +862,7 @@ fn health_checks() {
             "P0103 @13: a method of gRPC `a.B/C` does not begin with a slash | write `/a.B/C`",
             "P0103 @13: 100 is out of range for a status code of gRPC | from 0 to 99",
             "P0103 @13: the range from 5 to 3 is empty | write 3-5",
-            "P0103 @13: the host of a check may not hold ` `",
+            "P0103 @13: the host of a check by gRPC may not hold ` ` | write the name, and its port where it has one: `a.example:8443`",
             "P0105 @13: `TE` is of the call itself | leave it away; `host` of the check says the authority, `timeout` the time",
             "P0105 @13: `grpc-timeout` is of the call itself | leave it away; `host` of the check says the authority, `timeout` the time",
             r#"P0103 @13: a header's value may not hold `\n`"#,
