@@ -215,7 +215,7 @@ impl Family {
             Family::ListenerConnections => ("portway_listener_connections_total", Counter, LISTENER, "Connections accepted, in connections."),
             Family::ListenerConnectionsOpen => ("portway_listener_connections_open", Gauge, LISTENER, "Connections open now, in connections."),
             Family::ListenerRequests => ("portway_listener_requests_total", Counter, &["listener", "code"], "Requests answered, by class of the status sent, in requests."),
-            Family::ListenerRuleRequests => ("portway_listener_rule_requests_total", Counter, &["listener", "rule"], "Requests by the rule of their listener that answered them or sent them to a target group, in requests; a rule is called by the place of its text. Those of the first hundred rules; the rest is others, and rules that took none are left out."),
+            Family::ListenerRuleRequests => ("portway_listener_rule_requests_total", Counter, &["listener", "rule"], "Requests by the rule of their listener that answered them or sent them to a target group, in requests; a rule is called by the place of its text: after a reload of a file with lines put in above, a counter goes on for whichever rule stands at its place. Those of the first hundred rules; the rest is others, and rules that took none are left out."),
             Family::ListenerRequestsInFlight => ("portway_listener_requests_in_flight", Gauge, LISTENER, "Requests being served now, in requests."),
             Family::ListenerReceivedBytes => ("portway_listener_received_bytes_total", Counter, LISTENER, "Received from clients, without TLS, in bytes."),
             Family::ListenerSentBytes => ("portway_listener_sent_bytes_total", Counter, LISTENER, "Sent to clients, without TLS, in bytes."),
