@@ -38,15 +38,19 @@ impl NamePart {
         )
     }
 
-    /// Takes it in where nothing was heard yet; true where it counts now. `now`: since `begun`.
+    /// Takes it in where nothing was heard yet; true where it counts now. Where it was heard that there are no addresses, what was
+    /// good counts as long as it is held then.
     pub(super) fn settle(&self, families: &mut [Known; 2], begun: Instant, terms: &Terms) -> bool {
         if families.iter().any(|it| it.good_at().is_some()) {
             return false;
         }
+        let age = Duration::from_millis(self.age);
+        let is_over = terms.hold.missing.is_some_and(|hold| age >= hold);
+        if is_over && families.iter().any(Known::is_denied) {
+            return false;
+        }
         // At the earliest when this process began to ask.
-        let at = begun
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.age));
+        let at = begun.elapsed().saturating_sub(age);
         let mut is_news = false;
         for (known, is_ipv4) in families.iter_mut().zip([true, false]) {
             is_news |= known.heard(&self.outcome(is_ipv4), at, chance_of(), terms);
@@ -109,6 +113,83 @@ impl NameBook {
             for asked in of_it.filter_map(|(_, asked)| asked.upgrade()) {
                 asked.handed.put(part.clone());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_model::resolution::Hold;
+
+    #[test]
+    fn what_another_process_knew_is_not_put_above_what_was_heard() {
+        const TTL: Option<Duration> = Some(Duration::from_secs(9));
+        let denied = Outcome::Nothing {
+            exists: false,
+            ttl: TTL,
+        };
+        let hour = Duration::from_secs(3600);
+        let found = || Outcome::Found(vec![], hour);
+        let good = |outcome: &Outcome| vec![outcome.clone()];
+        let cases = [
+            ("nothing", vec![], Some(Duration::ZERO), 0, true),
+            (
+                "silence",
+                vec![Outcome::Silent],
+                Some(Duration::ZERO),
+                0,
+                true,
+            ),
+            ("an answer", good(&found()), None, 0, false),
+            ("a denial", good(&denied), Some(Duration::ZERO), 0, false),
+            (
+                "a denial, and failures",
+                vec![denied.clone(), Outcome::Failed],
+                Some(Duration::ZERO),
+                0,
+                false,
+            ),
+            ("a denial, held", good(&denied), Some(hour), 3_599_000, true),
+            (
+                "a denial, held no more",
+                good(&denied),
+                Some(hour),
+                3_600_000,
+                false,
+            ),
+            (
+                "a denial, held for ever",
+                good(&denied),
+                None,
+                3_600_000,
+                true,
+            ),
+        ];
+        for (heard, outcomes, missing, age, expected) in cases {
+            let terms = Terms {
+                min_ttl: Duration::ZERO,
+                max_ttl: hour,
+                hold: Hold {
+                    missing,
+                    ..Hold::default()
+                },
+            };
+            let mut families = [Known::default(), Known::default()];
+            for outcome in &outcomes {
+                for known in &mut families {
+                    known.heard(outcome, Duration::ZERO, 0, &terms);
+                }
+            }
+            let part = NamePart {
+                addresses: vec!["10.0.0.1".parse().unwrap()],
+                age,
+                ..NamePart::default()
+            };
+            let counts = part.settle(&mut families, Instant::now(), &terms);
+            assert_eq!(counts, expected, "{heard}");
+            let has_any = families.iter().any(|it| it.data().next().is_some());
+            assert_eq!(has_any, expected, "{heard}");
         }
     }
 }

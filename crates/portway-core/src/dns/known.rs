@@ -82,6 +82,8 @@ pub struct Known {
     records: Vec<(Data, Duration)>,
     /// When the last good answer came.
     good_at: Option<Duration>,
+    /// That there is none is what was heard last of those who know.
+    is_denied: bool,
     /// Look-ups without an answer, one after the other.
     failures: u32,
     /// When it is asked for again.
@@ -105,10 +107,13 @@ impl Known {
             Outcome::Silent => self.lose(now, terms.hold.timeout),
             Outcome::Failed => self.lose(now, terms.hold.other),
         };
-        self.failures = match outcome {
-            Outcome::Found(..) | Outcome::Nothing { .. } => 0,
-            _ => self.failures.saturating_add(1),
-        };
+        match outcome {
+            Outcome::Found(..) | Outcome::Nothing { .. } => {
+                self.is_denied = matches!(outcome, Outcome::Nothing { .. });
+                self.failures = 0;
+            }
+            _ => self.failures = self.failures.saturating_add(1),
+        }
         let doublings = self.failures.saturating_sub(1).min(MAX_DOUBLINGS);
         let pause = pause.unwrap_or(FIRST_PAUSE * 2_u32.pow(doublings));
         let least = terms.min_ttl.max(LEAST_PAUSE);
@@ -128,6 +133,11 @@ impl Known {
     /// When the last good answer came.
     pub fn good_at(&self) -> Option<Duration> {
         self.good_at
+    }
+
+    /// True where the last answer was that there are no such records; silence and failures do not change it.
+    pub fn is_denied(&self) -> bool {
+        self.is_denied
     }
 
     /// The records that count, in the order of the answers.
