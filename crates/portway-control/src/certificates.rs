@@ -20,8 +20,8 @@ use portway_model::span::{Sources, Span};
 use rustls_pki_types::UnixTime;
 
 pub(crate) use figures::figures as certificate_figures;
-pub(crate) use staples::Staples;
 use staples::staple;
+pub(crate) use staples::{NotAsked, Staples};
 pub use upstream::GroupTls;
 pub(crate) use upstream::trusting;
 

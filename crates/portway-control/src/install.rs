@@ -364,7 +364,7 @@ impl Prepared {
                 zone: Zone::system(),
                 services,
                 names: self.names,
-                stapler: stapler.clone(),
+                stapler,
             },
         );
         installed.generation = self
@@ -383,7 +383,6 @@ impl Prepared {
         installed.look_after(&self.targets.alone, &mut tasks);
         drop(self.asked);
         tasks.spawn(renew(self.tickets.clone()));
-        tasks.spawn(stapler.keep_fetching(plane.metrics.process().clone()));
         let drains = Arc::new(drains);
         tasks.spawn(drains.clone().keep_looking());
         let statistics = Arc::new(Statistics::new(installed, workers));

@@ -12,7 +12,7 @@ use portway_core::certificate::Certificate as Parts;
 use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 
-use crate::certificates::Staples;
+use crate::certificates::{NotAsked, Staples};
 use crate::ocsp::Stapler;
 use crate::tls::client::RenewableKey;
 use crate::tls::identity::{Identity, IdentityError, PemSource, load_identity};
@@ -71,6 +71,9 @@ struct Offered {
     text: Option<Vec<u8>>,
     key_text: Option<Vec<u8>>,
 }
+
+/// A certificate with other texts; the error: answers of OCSP are wanted for it, and nobody can be asked.
+type Renewed = (CertificateFile, Result<(), NotAsked>);
 
 /// Why nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,19 +256,27 @@ impl Certificates {
     /// It is not offered, or cannot be used; it stays offered then.
     pub fn commit(&self, file: &str) -> Result<usize, NotRenewed> {
         let mut state = self.state();
-        let renewed = state.renewed(file)?;
+        let (renewed, asked) = state.renewed(file)?;
         state.offered = None;
         let mut positions = Vec::new();
         for (at, it) in state.files.iter_mut().enumerate() {
             if it.name != renewed.name {
                 continue;
             }
-            let file = match it.key_name == renewed.key_name {
-                true => Ok(renewed.clone()),
-                // With another key: it is renewed where that key fits, and stays what it is elsewhere.
-                false => it.with(&renewed.text, it.key_text.as_ref()),
+            let has_same_key = it.key_name == renewed.key_name;
+            let key_text = match has_same_key {
+                true => renewed.key_text.as_ref(),
+                // It is renewed where its own key fits, and stays what it is elsewhere.
+                false => it.key_text.as_ref(),
             };
-            if let Ok(file) = file {
+            let file = match has_same_key && it.staples == renewed.staples {
+                true => Ok((renewed.clone(), asked)),
+                false => it.with(&renewed.text, key_text),
+            };
+            if let Ok((file, asked)) = file {
+                if let Err(why) = asked {
+                    tracing::warn!("{}", why.of(&file.staples.certificate));
+                }
                 let hosts = std::mem::take(&mut it.hosts);
                 let identity = Identity::clone(&file.identity).serving(&hosts);
                 *it = CertificateFile {
@@ -325,7 +336,7 @@ impl Certificates {
     pub fn text(&self, file: &str, offered: bool) -> Option<CertificateText> {
         let state = self.state();
         if offered {
-            let renewed = state.renewed(file).ok()?;
+            let (renewed, _) = state.renewed(file).ok()?;
             return text_of(&renewed.identity, false);
         }
         let (at, file) = state
@@ -359,7 +370,7 @@ impl State {
     }
 
     /// The certificate of a file as it is offered.
-    fn renewed(&self, file: &str) -> Result<CertificateFile, NotRenewed> {
+    fn renewed(&self, file: &str) -> Result<Renewed, NotRenewed> {
         self.is_offered(file)?;
         let offered = self.offered.as_ref().ok_or(NotRenewed::NothingOffered)?;
         let old = self.files.get(offered.position);
@@ -372,7 +383,7 @@ impl State {
 
 impl CertificateFile {
     /// The same with other texts, for nothing but its names.
-    fn with(&self, text: &[u8], key_text: Option<&Vec<u8>>) -> Result<CertificateFile, NotRenewed> {
+    fn with(&self, text: &[u8], key_text: Option<&Vec<u8>>) -> Result<Renewed, NotRenewed> {
         let name = self.name.as_str();
         // A key in the file itself counts, as at the start.
         let has_key = pem::read(text).is_ok_and(|it| !it.keys.is_empty());
@@ -380,11 +391,12 @@ impl CertificateFile {
         let sources = [Some(text), key_text.map(Vec::as_slice)];
         let sources = sources.into_iter().flatten();
         let sources: Vec<PemSource<'_>> = sources.map(|text| PemSource { name, text }).collect();
-        let identity = match load_identity(&sources, UnixTime::now()) {
+        let (identity, asked) = match load_identity(&sources, UnixTime::now()) {
             Ok((mut identity, _)) => {
                 let place = self.staples.place(&mut identity);
-                identity.staple = place.map(|(staple, _)| staple);
-                Arc::new(identity)
+                let (staple, asked) = place.unzip();
+                identity.staple = staple;
+                (Arc::new(identity), asked.unwrap_or(Ok(())))
             }
             Err(IdentityError::Pem {
                 error: PemError::NoKey,
@@ -392,7 +404,7 @@ impl CertificateFile {
             }) => return Err(NotRenewed::Incomplete),
             Err(error) => return Err(NotRenewed::Unusable(error.to_string())),
         };
-        Ok(CertificateFile {
+        let file = CertificateFile {
             name: self.name.clone(),
             key_name: self.key_name.clone(),
             text: text.to_vec(),
@@ -400,7 +412,8 @@ impl CertificateFile {
             identity,
             hosts: Vec::new(),
             staples: self.staples.clone(),
-        })
+        };
+        Ok((file, asked))
     }
 }
 
@@ -476,6 +489,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::tls::self_signed::{SelfSigned, self_signed};
+    use portway_model::ocsp::OcspFetch;
+    use std::time::Duration;
 
     fn make() -> SelfSigned {
         self_signed(&["a.example".to_owned()], 9, UnixTime::now()).unwrap()
@@ -531,6 +546,50 @@ mod tests {
         all.offer("a.pem", &new.certificate_pem).unwrap();
         all.commit("a.pem").unwrap();
         keys([(one, &new), (b, &old), (one, &new), (two, &new)]);
+    }
+
+    #[test]
+    fn each_certificate_has_its_answers_fetched_as_it_says() {
+        let (old, new) = (make(), make());
+        // It is its own issuer.
+        let staples = |responder: Option<&str>| Staples {
+            certificate: "second".to_owned(),
+            of_issuer: None,
+            fetch: Some(OcspFetch {
+                responder: responder.map(str::to_owned),
+                min_refresh: Duration::from_secs(300),
+                max_refresh: None,
+            }),
+            has_file: false,
+        };
+        let all = Certificates::default();
+        all.add_file(file("a.pem", "a.key", &old));
+        all.add_file(CertificateFile {
+            staples: staples(Some("http://ocsp.example/")),
+            ..file("a.pem", "a.key", &old)
+        });
+        all.offer("a.pem", &new.certificate_pem).unwrap();
+        all.offer("a.key", &new.key_pem).unwrap();
+        all.commit("a.pem").unwrap();
+        let asked: Vec<bool> = {
+            let state = all.state();
+            let files = state.files.iter();
+            let staples = files.map(|it| it.identity.staple.as_ref());
+            staples
+                .map(|it| it.is_some_and(|it| it.asked.is_some()))
+                .collect()
+        };
+        assert_eq!(asked, [false, true]);
+
+        // Whom nobody can be asked about is told.
+        let stranger = CertificateFile {
+            staples: staples(None),
+            ..file("a.pem", "a.key", &new)
+        };
+        let (_, asked) = stranger
+            .with(&stranger.text, stranger.key_text.as_ref())
+            .unwrap();
+        assert_eq!(asked, Err(NotAsked::NoResponder));
     }
 
     #[test]

@@ -195,7 +195,8 @@ impl Running {
         self.wants_number_written
     }
 
-    /// From now on the files of its sockets are this process's own, and the pid file says its number: no other process serves.
+    /// From now on the files of its sockets are this process's own, and the pid file says its number: no other process serves. Nor
+    /// does one write to the folder for state: answers of OCSP, which are kept there, are fetched from now on.
     pub fn has_files(&self) {
         if let Some(threads) = self.threads().as_mut() {
             threads.files.settle();
@@ -203,6 +204,12 @@ impl Running {
         if let Some(file) = self.pid_file.get() {
             let written = file.write_number(std::process::id());
             written.unwrap_or_else(|error| tracing::error!("cannot write the pid file: {error}"));
+        }
+        if let Some(stapler) = self.certificates().stapler() {
+            let counters = self.statistics.installed().plane.metrics.process().clone();
+            let fetching = stapler.clone().keep_fetching(counters);
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.spawn(fetching);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::tls::pem;
 use crate::tls::staple::{Asked, Staple};
 
 /// How answers for a certificate are come by, whatever the certificate is meanwhile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Staples {
     /// What it is called in the configuration.
     pub(crate) certificate: String,
@@ -31,6 +31,28 @@ pub(crate) struct Staples {
 pub(crate) enum NotAsked {
     NoIssuer,
     NoResponder,
+}
+
+impl NotAsked {
+    /// That a certificate is none that anybody is asked about.
+    pub(crate) fn of(self, certificate: &str) -> String {
+        let why = match self {
+            NotAsked::NoIssuer => "its issuer is not known, by which answers are judged",
+            NotAsked::NoResponder => "it does not say whom to ask over HTTP",
+        };
+        format!("nobody is asked about certificate `{certificate}` (OCSP): {why}")
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            NotAsked::NoIssuer => {
+                "put the certificate of the issuer behind it in its file, or name a file with it in `issuer` (HAProxy: `FILE.issuer`)"
+            }
+            NotAsked::NoResponder => {
+                "many authorities have given OCSP up: take `ocsp_fetch` out then; `ocsp_responder` names another"
+            }
+        }
+    }
 }
 
 impl Staples {
@@ -103,20 +125,8 @@ pub(super) fn staple(
         }
         return Some(None);
     };
-    match asked {
-        Ok(()) => {}
-        Err(NotAsked::NoIssuer) => warn(
-            format!(
-                "nobody is asked about certificate `{name}` (OCSP): its issuer is not known, by which answers are judged"
-            ),
-            "put the certificate of the issuer behind it in its file, or name a file with it in `issuer` (HAProxy: `FILE.issuer`)",
-        ),
-        Err(NotAsked::NoResponder) => warn(
-            format!(
-                "nobody is asked about certificate `{name}` (OCSP): it does not say whom to ask over HTTP"
-            ),
-            "many authorities have given OCSP up: take `ocsp_fetch` out then; `ocsp_responder` names another",
-        ),
+    if let Err(why) = asked {
+        warn(why.of(name), why.help());
     }
     if let Some(path) = answer {
         let der = match read_limited(&path, MAX_OCSP_BYTES) {

@@ -2,6 +2,7 @@
 //!
 //! They are judged anew when they are read: a file that somebody has changed is no answer.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use crate::certificates::MAX_OCSP_BYTES;
 use crate::files::read_limited;
 use crate::tls::x509::Fingerprint;
 
-/// Files that were not written for so long are of certificates that are gone.
+/// Files that were not written for so long are taken away, but those of certificates that are known: an answer that is true for long is
+/// seldom fetched.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The folder.
@@ -42,18 +44,23 @@ impl KeptAnswers {
         read_limited(&self.path(certificate), MAX_OCSP_BYTES).ok()
     }
 
-    /// Writes one: the file is whole or as it was.
+    /// Writes one: the file is whole or as it was. Those of other certificates than `known` are forgotten when they are old.
     ///
     /// # Errors
     /// In words, with the path.
-    pub(crate) fn write(&self, certificate: &Fingerprint, der: &[u8]) -> Result<(), String> {
+    pub(crate) fn write(
+        &self,
+        certificate: &Fingerprint,
+        der: &[u8],
+        known: &[Fingerprint],
+    ) -> Result<(), String> {
         let path = self.path(certificate);
         let wrong = |error: io::Error| format!("{}: {error}", path.display());
         lock::make(&self.folder()).map_err(wrong)?;
         if !self.0.take(true).map_err(|it| it.to_string())? {
             return Ok(());
         }
-        self.forget();
+        self.forget(known);
         store::write_whole(&path, der).map_err(wrong)
     }
 
@@ -74,8 +81,9 @@ impl KeptAnswers {
         }
     }
 
-    /// Takes away what nobody has written for long.
-    fn forget(&self) {
+    /// Takes away what nobody has written for long, and nobody knows.
+    fn forget(&self, known: &[Fingerprint]) {
+        let known: HashSet<PathBuf> = known.iter().map(|it| self.path(it)).collect();
         let is_old = |modified: SystemTime| {
             let age = SystemTime::now().duration_since(modified);
             age.is_ok_and(|age| age > FORGOTTEN_AFTER)
@@ -83,10 +91,33 @@ impl KeptAnswers {
         let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
         for entry in entries {
             let modified = entry.metadata().and_then(|it| it.modified());
-            if modified.is_ok_and(is_old) {
+            if modified.is_ok_and(is_old) && !known.contains(&entry.path()) {
                 // Somebody else may have.
                 let _ = fs::remove_file(entry.path());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_answers_stay_as_long_as_their_certificates() {
+        let folder = std::env::temp_dir().join(format!("portway-answers-{}", std::process::id()));
+        let kept = KeptAnswers(Arc::new(Owned::new(folder.clone())));
+        let [known, gone, fresh] = [1, 2, 3].map(|it| Fingerprint([it; 32]));
+        let all = [known, fresh];
+        for it in [known, gone] {
+            kept.write(&it, b"old", &all).unwrap();
+            let file = fs::File::options().write(true).open(kept.path(&it));
+            let long_ago = SystemTime::now() - FORGOTTEN_AFTER * 2;
+            file.unwrap().set_modified(long_ago).unwrap();
+        }
+        kept.write(&fresh, b"new", &all).unwrap();
+        let read = [known, gone, fresh].map(|it| kept.read(&it));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(read, [Some(b"old".to_vec()), None, Some(b"new".to_vec())]);
     }
 }

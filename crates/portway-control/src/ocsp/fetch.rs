@@ -1,13 +1,13 @@
 //! One question to a responder, over HTTP (RFC 6960 appendix A, RFC 5019 section 5).
 //!
 //! With GET where the address with the question in it is short, which caches in between can answer; by POST where it is not, or
-//! where the responder has not taken the GET.
+//! where what the GET brings is no answer: some responders take no GET, and say so with a status of HTTP or with one of OCSP.
 
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portway_core::ocsp::request;
+use portway_core::ocsp::{Response, request};
 use portway_model::jwt::UrlParts;
 
 use crate::certificates::MAX_OCSP_BYTES;
@@ -28,16 +28,22 @@ pub(super) async fn fetch(staple: &Staple) -> Result<Vec<u8>, String> {
     let id = staple.id().ok_or("its issuer is not known")?;
     let question = request(id);
     let url = with_question(&asked.url, &question);
+    let mut by_get = None;
     if url.len() <= LONGEST_GET {
         let answer = ask(&url, "GET", &[]).await?;
         if answer.status == 200 {
-            return Ok(answer.body);
+            if Response::read(&answer.body).is_ok() {
+                return Ok(answer.body);
+            }
+            by_get = Some(answer.body);
         }
     }
-    let answer = ask(&asked.url, "POST", &question).await?;
-    match answer.status {
-        200 => Ok(answer.body),
-        status => Err(format!("the answer was {status}")),
+    match (ask(&asked.url, "POST", &question).await, by_get) {
+        (Ok(Answer { status: 200, body }), _) => Ok(body),
+        // It says more of what is wrong than that there is no POST.
+        (_, Some(body)) => Ok(body),
+        (Ok(answer), None) => Err(format!("the answer was {}", answer.status)),
+        (Err(why), None) => Err(why),
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
+use portway_model::jwt::UrlParts;
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{OcspResult, ProcessCounters};
 use rustls_pki_types::UnixTime;
@@ -28,8 +29,10 @@ use crate::tls::staple::{Asked, NotShown, Staple, Validity};
 use crate::tls::x509::{Fingerprint, moment};
 use fetch::fetch;
 
-/// Responders that are asked at once.
+/// Fetches at once.
 pub const OCSP_FETCHES_AT_ONCE: usize = 8;
+/// Fetches at once from one responder (its host and port): one that is silent does not hold up what others are asked for.
+pub const OCSP_FETCHES_PER_RESPONDER: usize = 2;
 /// The pause after the first fetch that failed; it doubles with each that follows.
 pub const OCSP_FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause between fetches that fail.
@@ -156,20 +159,19 @@ impl Stapler {
     fn next(&self, now: Instant) -> Option<Job> {
         let mut entries = self.entries();
         entries.retain(|_, entry| entry.live().next().is_some());
-        let due = entries
-            .iter_mut()
-            .filter(|(_, it)| !it.is_asked && it.due <= now);
-        let (key, entry) = due.min_by_key(|(_, it)| it.due)?;
+        let (key, due) = next_of(&entries)?;
+        if due > now {
+            return None;
+        }
+        let key = key.clone();
+        let entry = entries.get_mut(&key)?;
         let staple = entry.live().next()?;
         entry.is_asked = true;
-        let key = key.clone();
         Some(Job { key, staple })
     }
 
     fn first_due(&self) -> Option<Instant> {
-        let entries = self.entries();
-        let due = entries.values().filter(|it| !it.is_asked).map(|it| it.due);
-        due.min()
+        next_of(&self.entries()).map(|(_, due)| due)
     }
 
     /// What became of a fetch.
@@ -204,9 +206,10 @@ impl Stapler {
             return;
         };
         let certificate = *certificate;
+        let known: Vec<Fingerprint> = self.entries().keys().map(|it| it.certificate).collect();
         let written = tokio::task::spawn_blocking(move || match change {
             Change::None => Ok(()),
-            Change::Put(der) => kept.write(&certificate, &der),
+            Change::Put(der) => kept.write(&certificate, &der, &known),
             Change::Withdrawn => kept.remove(&certificate),
         });
         if let Ok(Err(error)) = written.await {
@@ -216,6 +219,29 @@ impl Stapler {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is asked next, and when: of responders that are not asked for as much as they may be.
+fn next_of(entries: &HashMap<Key, Entry>) -> Option<(&Key, Instant)> {
+    let mut asked: HashMap<&str, usize> = HashMap::new();
+    for (key, _) in entries.iter().filter(|(_, it)| it.is_asked) {
+        *asked.entry(key.responder()).or_default() += 1;
+    }
+    let has_room = |key: &Key| {
+        let count = asked.get(key.responder()).copied();
+        count.unwrap_or_default() < OCSP_FETCHES_PER_RESPONDER
+    };
+    let waiting = entries.iter().filter(|(_, it)| !it.is_asked);
+    let next = waiting.filter(|(key, _)| has_room(key));
+    let next = next.map(|(key, it)| (key, it.due));
+    next.min_by_key(|(_, due)| *due)
+}
+
+impl Key {
+    /// Whom the answer comes from: host and port.
+    fn responder(&self) -> &str {
+        UrlParts::of(&self.url).map_or(&self.url, |it| it.authority)
     }
 }
 
@@ -373,6 +399,43 @@ fn chance() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::identity::{PemSource, load_identity};
+    use crate::tls::self_signed::self_signed;
+
+    #[test]
+    fn one_responder_does_not_take_all_places() {
+        let made = self_signed(&["a".to_owned()], 9, UnixTime::now()).unwrap();
+        let source = |text| PemSource { name: "a", text };
+        let sources = [made.certificate_pem.as_bytes(), made.key_pem.as_bytes()].map(source);
+        let (identity, _) = load_identity(&sources, UnixTime::now()).unwrap();
+        let place = |url: String| {
+            let asked = Asked {
+                url,
+                ..asked(300, None)
+            };
+            Arc::new(Staple::of(&identity, Some(asked)))
+        };
+        let silent = (0..20).map(|it| place(format!("http://silent.example/{it}")));
+        let silent: Vec<_> = silent.collect();
+        let living = [place("http://living.example/".to_owned())];
+        let stapler = Stapler::default();
+        stapler.attach(&silent);
+        stapler.attach(&living);
+        let now = Instant::now() + Duration::from_secs(1);
+        let mut asked: Vec<Job> = std::iter::from_fn(|| stapler.next(now)).collect();
+        let of_living = asked.iter().filter(|it| it.key.url.contains("living"));
+        assert_eq!((of_living.count(), asked.len()), (1, 3));
+        // Nothing is waited for but the end of one of these.
+        assert_eq!(stapler.first_due(), None);
+        let job = asked.remove(0);
+        let failed = Err(Failed::Fetch("no answer".to_owned()));
+        let mut entries = stapler.entries();
+        let entry = entries.get_mut(&job.key).unwrap();
+        entry.ended(&failed, UnixTime::now());
+        drop(entries);
+        assert!(stapler.next(now).is_some_and(|it| it.key != job.key));
+        assert!(stapler.next(now).is_none());
+    }
 
     fn asked(min: u64, max: Option<u64>) -> Asked {
         Asked {

@@ -1,5 +1,6 @@
 //! Answers of OCSP that Portway fetches itself, with OpenSSL's responder and client, and with responders that are dead or wrong.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use crate::certificates::{handshake, join, openssl};
 use crate::ocsp::{answer, check, site};
 use crate::stage::{Stage, group, listener};
 use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
+use crate::upgrade;
 
 /// The certificate of `site` once more, which names a responder on this port.
 fn with_responder(scene: &Scene, port: u16, more: &str) {
@@ -229,7 +231,7 @@ fn wrong_answers_do_not_replace_good_ones() {
     site(&scene);
     let script = Script::default();
     let (port, asked) = (free_port(), script.serve());
-    let bytes = |scene: &Scene, name: &str| std::fs::read(scene.path(name)).unwrap();
+    let bytes = |scene: &Scene, name: &str| fs::read(scene.path(name)).unwrap();
     let made = |scene: &Scene, certificate: &str, signer: &str| {
         answer(scene, certificate, 'V', signer, "made.der");
         bytes(scene, "made.der")
@@ -270,6 +272,15 @@ fn wrong_answers_do_not_replace_good_ones() {
     // A responder that takes no GET is asked with POST.
     *script.0.lock().unwrap() = [http("405 No", b""), http("200 OK", &good)];
     wait_for(&stage, "ok", 2);
+    // So is one that says with OCSP that it does not understand a GET (`malformedRequest`), or says nothing of OCSP.
+    for by_get in [&[0x30, 3, 10, 1, 1][..], b"", b"<html>"] {
+        *script.0.lock().unwrap() = [http("200 OK", by_get), http("200 OK", &good)];
+        wait_for(&stage, "ok", 2);
+    }
+    // What OCSP says is told where there is no POST.
+    *script.0.lock().unwrap() = [http("200 OK", &[0x30, 3, 10, 1, 6]), http("405 No", b"")];
+    wait_for(&stage, "refused", 2);
+    check(&stage.scene, port, true);
     // One that says nothing is given up, and nobody waits for it meanwhile.
     *script.0.lock().unwrap() = [Vec::new(), Vec::new()];
     wait_for(&stage, "failed", 1);
@@ -280,6 +291,7 @@ fn wrong_answers_do_not_replace_good_ones() {
         "it is of another certificate",
         "this is no answer of OCSP (in DER)",
         "the responder says to try later",
+        "the responder does not speak of this certificate",
         "the answer has more than 65536 bytes",
         "the answer was 302",
         "no answer within 10s",
@@ -322,6 +334,40 @@ fn a_certificate_that_must_have_an_answer_and_has_none_is_told() {
     );
 }
 
+#[test]
+fn an_answer_that_is_due_at_an_upgrade_costs_nobody_the_folder() {
+    let scene = Scene::new();
+    site(&scene);
+    let script = Script::default();
+    let (port, asked) = (free_port(), script.serve());
+    answer(&scene, "site", 'V', "ca", "made.der");
+    script.says("200 OK", &fs::read(scene.path("made.der")).unwrap());
+    let with = |groups: u64| {
+        let more = (0..groups).map(|it| group(&format!("more{it}"), &[8]));
+        let responder = format!("ocsp_responder = 'http://127.0.0.1:{asked}/'\n");
+        text(port, &responder) + &more.collect::<String>()
+    };
+    let stage = upgrade::Stage::with(scene, &with(0), &["--state-dir", "state"]);
+    let folder = stage.scene.path("state");
+    let has_answer = || {
+        let mut kept = fs::read_dir(folder.join("ocsp")).ok()?.flatten();
+        kept.any(|it| it.path().extension().is_some_and(|it| it == "der"))
+            .then_some(())
+    };
+    eventually("the answer is kept", has_answer);
+    for generation in 1..6 {
+        // Who does not find it asks at once, while the process before has the folder still.
+        fs::remove_dir_all(folder.join("ocsp")).unwrap();
+        stage.upgrade();
+        eventually("the answer is kept again", has_answer);
+        fs::write(&stage.file, with(generation)).unwrap();
+        stage.command(&["reload"]).good();
+        let written = folder.join(format!("generations/{:08}.toml", generation + 1));
+        eventually("the history is written", || written.exists().then_some(()));
+    }
+    assert!(!stage.first.log().contains("cannot be kept"));
+}
+
 /// What a control socket answers.
 fn command(scene: &Scene, line: &str) -> String {
     use std::os::unix::net::UnixStream;
@@ -330,6 +376,45 @@ fn command(scene: &Scene, line: &str) -> String {
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();
     said
+}
+
+#[test]
+fn a_certificate_that_is_renewed_by_command_has_its_answers_fetched_still() {
+    let scene = Scene::new();
+    site(&scene);
+    let (port, dead) = (free_port(), free_port());
+    with_responder(&scene, dead, "");
+    let list = "all.pem [alpn http/1.1] b.example\nall.pem [ocsp-update on] a.example\n";
+    scene.file("list", list);
+    let control = scene.path("control.sock");
+    scene.file(
+        "haproxy.cfg",
+        format!(
+            "global\n stats socket {} level admin\n\
+             defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+             listen web\n bind 127.0.0.1:{port} ssl crt-list list\n server a 127.0.0.1:9\n",
+            control.display()
+        ),
+    );
+    let portway = scene.portway_with(&["haproxy.cfg"]);
+    let renew = |scene: &Scene| {
+        let pem = fs::read_to_string(scene.path("all.pem")).unwrap();
+        let said = command(scene, &format!("set ssl cert all.pem <<\n{pem}\n"));
+        assert!(said.contains("Transaction created"), "{said}");
+        let said = command(scene, "commit ssl cert all.pem");
+        assert!(said.contains("Success!"), "{said}");
+        command(scene, "show ssl ocsp-updates")
+    };
+    let said = command(&scene, "show ssl ocsp-updates");
+    assert!(said.contains("all.pem"), "{said}");
+    let said = renew(&scene);
+    assert!(said.contains("all.pem"), "{said}");
+    // Without its issuer nobody can be asked, which is told.
+    join(&scene, "all.pem", &["site.pem", "site.key"]);
+    let said = renew(&scene);
+    assert!(!said.contains("all.pem"), "{said}");
+    let log = portway.stop();
+    assert!(log.contains("its issuer is not known"), "{log}");
 }
 
 #[test]
