@@ -621,6 +621,8 @@ pub enum CertificateInfo {
     NotAfter,
     /// Alternative names.
     AlternativeNames,
+    /// No part: commas and percent signs of values stay as they are, as Traefik has them.
+    AsTraefik,
 }
 
 /// An attribute of a distinguished name that is told so, in the order in which it is.

@@ -4,7 +4,8 @@
 //! Subject="C=FR,O=Shop,CN=a";Issuer="CN=ca";SerialNumber="4096";NB="1793404800";NA="1795996800";SAN="a.example,192.0.2.1"
 //! ```
 //!
-//! All of it encoded as the value of a field of a form, with `+` for a blank.
+//! All of it encoded as the value of a field of a form, with `+` for a blank. What would end a value, or begin another, is
+//! percent-encoded before, so that a certificate cannot say what stands in none of its fields.
 
 use super::{Certificate, Name};
 use portway_model::expression::{CertificateInfo, NameAttribute};
@@ -25,8 +26,16 @@ impl Certificate<'_> {
             _ => None,
         });
         let has = |part| parts.contains(&part);
+        let ends = match has(CertificateInfo::AsTraefik) {
+            true => &ENDS[..2],
+            false => &ENDS[..],
+        };
         let names = match has(CertificateInfo::AlternativeNames) {
-            true => self.alternative_names().all().join(","),
+            true => {
+                let all = self.alternative_names().all();
+                let all: Vec<String> = all.iter().map(|it| within(it, ends)).collect();
+                all.join(",")
+            }
             false => String::new(),
         };
         let number = |is_asked, text: String| if is_asked { text } else { String::new() };
@@ -40,8 +49,8 @@ impl Certificate<'_> {
             self.not_after.seconds().to_string(),
         );
         let fields = [
-            ("Subject", of_name(&self.subject, &subject)),
-            ("Issuer", of_name(&self.issuer, &issuer)),
+            ("Subject", of_name(&self.subject, &subject, ends)),
+            ("Issuer", of_name(&self.issuer, &issuer, ends)),
             ("SerialNumber", serial),
             ("NB", before),
             ("NA", after),
@@ -55,7 +64,22 @@ impl Certificate<'_> {
     }
 }
 
-fn of_name(name: &Name<'_>, attributes: &[NameAttribute]) -> String {
+/// What ends a value: a part, a field, one of several; and what encodes it.
+const ENDS: [char; 4] = ['"', ';', ',', '%'];
+
+/// A value in which nothing ends it.
+fn within(text: &str, ends: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match ends.contains(&letter) {
+            true => out.push_str(&format!("%{:02X}", u32::from(letter))),
+            false => out.push(letter),
+        }
+    }
+    out
+}
+
+fn of_name(name: &Name<'_>, attributes: &[NameAttribute], ends: &[char]) -> String {
     let mut out = Vec::new();
     for attribute in attributes {
         let (short, told) = match attribute {
@@ -69,7 +93,11 @@ fn of_name(name: &Name<'_>, attributes: &[NameAttribute]) -> String {
             NameAttribute::CommonName => ("CN", "CN"),
         };
         let values = name.texts(short);
-        out.extend(values.into_iter().map(|it| format!("{told}={it}")));
+        out.extend(
+            values
+                .iter()
+                .map(|it| format!("{told}={}", within(it, ends))),
+        );
     }
     out.join(",")
 }

@@ -1,6 +1,7 @@
 //! Certificates that OpenSSL made, and what it says of them.
 
 use super::*;
+use portway_model::expression::{CertificateInfo, NameAttribute};
 use proptest::prelude::*;
 
 /// Version 3, RSA, made by `openssl req -x509`.
@@ -24,6 +25,11 @@ fn what_openssl_says() {
         (texts(it.subject), texts(it.issuer)),
         (name.clone(), name.clone())
     );
+    let organization = CertificateInfo::Issuer(NameAttribute::Organization);
+    let info = it.info(&[organization]);
+    assert_eq!(info, "Issuer%3D%22O%3DShop%252C+Inc.%22");
+    let info = it.info(&[organization, CertificateInfo::AsTraefik]);
+    assert_eq!(info, "Issuer%3D%22O%3DShop%2C+Inc.%22");
     assert_eq!((it.version, it.serial), (3, &[0xA1, 0xB2, 0xC3][..]));
     assert_eq!(it.not_before.short(), b"261121114855Z");
     assert_eq!(it.not_before.rfc3339(), "2026-11-21T11:48:55Z");

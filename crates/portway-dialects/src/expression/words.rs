@@ -250,6 +250,7 @@ pub(crate) const CERTIFICATE_INFOS: &[(&str, CertificateInfo)] = &[
     ("not_before", CertificateInfo::NotBefore),
     ("not_after", CertificateInfo::NotAfter),
     ("alternative_names", CertificateInfo::AlternativeNames),
+    ("as_traefik", CertificateInfo::AsTraefik),
 ];
 
 /// Fields of a client certificate that take the name of an attribute.

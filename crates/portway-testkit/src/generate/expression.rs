@@ -340,6 +340,7 @@ impl Choices {
             CertificateField::Info(vec![
                 CertificateInfo::Subject(NameAttribute::CommonName),
                 CertificateInfo::Serial,
+                CertificateInfo::AsTraefik,
             ]),
             CertificateField::Der,
         ];

@@ -4,7 +4,7 @@ use crate::certificates::{Issuer, Key, certificate, handshake, openssl};
 use crate::stage::{Stage, group, listener};
 use crate::support::{Scene, eventually, free_port};
 
-/// Who names a certificate of each kind of name, and a comma where there should be none.
+/// Who names a certificate of each kind of name, a comma where there should be none, and what would be another issuer.
 fn client(scene: &Scene) {
     certificate(scene, "ca", Key::Ecdsa, "Root", &[], Issuer::Own);
     let by = Issuer::Signed("ca");
@@ -29,7 +29,7 @@ fn client(scene: &Scene) {
             "-out",
             "named.csr",
             "-subj",
-            "/DC=org/C=FR/O=Le Shop/OU=a/OU=b/CN=c",
+            "/DC=org/C=FR/O=Le Shop, Inc./OU=a/OU=b/CN=c\";Issuer=\"CN=x",
         ],
     );
     let sign = [
@@ -108,17 +108,19 @@ fn other_names_of_clients_are_told() {
         .collect();
     let info = "client_certificate(info, subject_cn, subject_o, subject_ou, subject_c, subject_dc, issuer_cn, serial, alternative_names)";
     let rules = format!(
-        "[[listener.web.rule]]\nrespond = {{ status = 200, body = \"{}|${{{info}}}\" }}\n",
-        told.join("|")
+        "[[listener.web.rule]]\nrespond = {{ status = 200, body = \"{}|${{{info}}}|${{{}}}\" }}\n",
+        told.join("|"),
+        info.replace("names)", "names, as_traefik)")
     );
     let stage = Stage::with(scene, &asking(port, "required", &rules), &[]);
     let all = "c.example,*.d.example,c@d.example,192.0.2.7,2001:db8::1,spiffe://d/c";
-    let encoded = "Subject%3D%22DC%3Dorg%2CC%3DFR%2CO%3DLe+Shop%2COU%3Da%2COU%3Db%2CCN%3Dc%22%3BIssuer%3D%22CN%3DRoot%22%3B\
+    let encoded = "Subject%3D%22DC%3Dorg%2CC%3DFR%2CO%3DLe+Shop%252C+Inc.%2COU%3Da%2COU%3Db%2CCN%3Dc%2522%253BIssuer%3D%2522CN%3Dx%22%3BIssuer%3D%22CN%3DRoot%22%3B\
                    SerialNumber%3D%2220988295479420645121%22%3BSAN%3D%22c.example%2C%2A.d.example%2Cc%40d.example%2C192.0.2.7%2C2001%3Adb8%3A%3A1%2Cspiffe%3A%2F%2Fd%2Fc%22";
+    let as_traefik = encoded.replace("%252C", "%2C");
     assert_eq!(
         body(&stage.scene, port, "named"),
         format!(
-            "c.example,*.d.example|c@d.example|192.0.2.7,2001:db8::1|spiffe://d/c|{all}|{encoded}"
+            "c.example,*.d.example|c@d.example|192.0.2.7,2001:db8::1|spiffe://d/c|{all}|{encoded}|{as_traefik}"
         )
     );
     assert_eq!(

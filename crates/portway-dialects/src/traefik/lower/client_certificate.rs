@@ -44,8 +44,9 @@ pub(super) fn lower(section: &Section, chain: &mut Chain, at: Span) {
         let pem = vec![Transform::Base64];
         tell("X-Forwarded-Tls-Client-Cert", CertificateField::Der, pem);
     }
-    let parts = section.section("info").map(parts).unwrap_or_default();
+    let mut parts = section.section("info").map(parts).unwrap_or_default();
     if !parts.is_empty() {
+        parts.push(CertificateInfo::AsTraefik);
         let info = CertificateField::Info(parts);
         tell("X-Forwarded-Tls-Client-Cert-Info", info, Vec::new());
     }

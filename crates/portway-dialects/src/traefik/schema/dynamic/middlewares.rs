@@ -286,7 +286,11 @@ pub(crate) const ROWS: &[Row] = &[
         Flag,
         "the client's own certificate, without those of its chain",
     ),
-    yes("http.middlewares.*.passTLSClientCert.info", Section),
+    yes_but(
+        "http.middlewares.*.passTLSClientCert.info",
+        Section,
+        "`\"` and `;` in a name are percent-encoded within its value, so that no certificate can forge another field; commas are not, as at Traefik",
+    ),
     yes("http.middlewares.*.passTLSClientCert.info.notAfter", Flag),
     yes("http.middlewares.*.passTLSClientCert.info.notBefore", Flag),
     yes("http.middlewares.*.passTLSClientCert.info.sans", Flag),
