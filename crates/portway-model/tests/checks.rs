@@ -634,6 +634,27 @@ fn targets() {
     );
     check(
         |d| {
+            d.groups[0].retry_body_bytes = Some(at(12, 1_000));
+            d.groups[0].timeouts.inspect_response = Some(at(13, Duration::from_secs(1)));
+        },
+        &[
+            "warning P0205 @13: what a target of HTTP sends first is a response: rules of the `response` phase see it | leave it out",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].protocol = Some(at(11, Protocol::Tcp));
+            d.groups[0].retry_body_bytes = Some(at(12, 1_000));
+            d.groups[0].life.max_requests = Some(at(14, 10));
+            d.groups[0].timeouts.inspect_response = Some(at(13, Duration::from_secs(1)));
+        },
+        &[
+            "warning P0205 @12: a stream has no bodies that could be held | leave it out",
+            "warning P0205 @14: a connection that carries no requests is not ended between two of them | leave it out: `timeouts.tunnel` ends connections that are silent",
+        ],
+    );
+    check(
+        |d| {
             let mut cookie = cookie();
             cookie.name = "a b".into();
             cookie.path = "x;".into();

@@ -73,6 +73,7 @@ impl Compiler<'_> {
         );
         let kept = (0, limits::MAX_KEPT_BODY);
         given_within(found, "a body's bytes", draft.retry_body_bytes, kept);
+        super::life::of_other_protocol(found, draft, protocol);
         let backoff = draft.retry_backoff;
         let retry_backoff =
             limits::duration_or_zero(found, "the wait before a retry", backoff, Duration::ZERO);
