@@ -611,3 +611,27 @@ fn who_is_left_without_a_word_hears_nothing_of_what_it_sends_either() {
     }
     assert_eq!(target.connections(), 0);
 }
+
+#[test]
+fn a_target_that_resets_while_its_first_bytes_are_looked_at_ends_the_connection() {
+    let target = Target::start(|_, mut wire| {
+        wire.receive(1)?;
+        // The beginning of a record of TLS: more is waited for.
+        wire.send(b"\x16\x03\x03")?;
+        std::thread::sleep(Duration::from_millis(100));
+        wire.reset()
+    })
+    .unwrap();
+    let web = "protocol = \"tcp\"\n";
+    let looks = "protocol = \"tcp\"\ntimeouts.inspect_response = \"20s\"\n\
+                 rule = [{ phase = \"response\", when = \"response_hello_type == 2\", reject = \"reset\" }]\n";
+    let proxy = Proxy::start(&simple(web, looks, &[target.address()]));
+    let mut client = proxy.client();
+    client.send("x").unwrap();
+    let (received, _) = client.until_end().unwrap();
+    assert_eq!(received, b"\x16\x03\x03");
+    // It does not wait for the client, which has not closed.
+    let log = proxy.finish(1);
+    assert!(log[0].contains("target_closed"), "{}", log[0]);
+    drop(client);
+}

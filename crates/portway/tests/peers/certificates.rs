@@ -178,6 +178,32 @@ pub(crate) fn openssl(scene: &Scene, arguments: &[&str]) -> String {
     scene.run("openssl", arguments).good()
 }
 
+/// The authority signs `NAME.csr` with the extensions of `NAME.ext`, for so many days.
+pub(crate) fn sign(scene: &Scene, name: &str, days: &str, serial: &str) {
+    let [request, extensions, signed] = ["csr", "ext", "pem"].map(|it| format!("{name}.{it}"));
+    let all = [
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-days",
+        days,
+        "-set_serial",
+        serial,
+    ];
+    let by = [
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-extfile",
+        &extensions,
+        "-out",
+        &signed,
+    ];
+    openssl(scene, &[&all[..], &by].concat());
+}
+
 /// Writes a file that holds other files of the scene, one after the other, readable by its owner alone.
 pub(crate) fn join(scene: &Scene, name: &str, parts: &[&str]) {
     use std::os::unix::fs::PermissionsExt;

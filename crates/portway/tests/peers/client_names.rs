@@ -1,6 +1,6 @@
 //! Other names of clients' certificates, as values and as Traefik tells them; and why handshakes fail.
 
-use crate::certificates::{Issuer, Key, certificate, handshake, openssl};
+use crate::certificates::{Issuer, Key, certificate, handshake, openssl, sign};
 use crate::stage::{Stage, group, listener};
 use crate::support::{Scene, eventually, free_port};
 
@@ -32,41 +32,8 @@ fn client(scene: &Scene) {
             "/DC=org/C=FR/O=Le Shop, Inc./OU=a/OU=b/CN=c\";Issuer=\"CN=x",
         ],
     );
-    let sign = [
-        "x509",
-        "-req",
-        "-in",
-        "named.csr",
-        "-days",
-        "30",
-        "-set_serial",
-        "0x0123456789abcdef01",
-    ];
-    let with = [
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-extfile",
-        "named.ext",
-        "-out",
-        "named.pem",
-    ];
-    openssl(scene, &[&sign[..], &with].concat());
-    let old = [
-        "x509",
-        "-req",
-        "-in",
-        "late.csr",
-        "-days",
-        "-1",
-        "-set_serial",
-        "9",
-    ];
-    let by = [
-        "-CA", "ca.pem", "-CAkey", "ca.key", "-out", "late.pem", "-extfile", "late.ext",
-    ];
-    openssl(scene, &[&old[..], &by].concat());
+    sign(scene, "named", "30", "0x0123456789abcdef01");
+    sign(scene, "late", "-1", "9");
 }
 
 fn asking(port: u16, auth: &str, rules: &str) -> String {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::certificates::{Issuer, Key, certificate, join, openssl};
+use crate::stage::own_certificate;
 use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
 fn haproxy(scene: &Scene, port: u16, sections: &str) -> Process {
@@ -63,14 +64,7 @@ fn proxies_in_front_say_who_the_client_is() {
 fn proxies_behind_are_told_who_the_client_is() {
     let scene = Scene::new();
     let [first, second, back, tls] = [free_port(), free_port(), free_port(), free_port()];
-    certificate(
-        &scene,
-        "own",
-        Key::Ecdsa,
-        "a.example",
-        &["a.example"],
-        Issuer::Own,
-    );
+    own_certificate(&scene, "own", "a.example");
     join(&scene, "own-all.pem", &["own.pem", "own.key"]);
     let _haproxy = haproxy(
         &scene,

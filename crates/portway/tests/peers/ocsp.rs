@@ -1,6 +1,6 @@
 //! What an authority says of our certificate, shown to clients with it (OCSP stapling), with OpenSSL's responder and client.
 
-use crate::certificates::{Issuer, Key, certificate, handshake, join, openssl};
+use crate::certificates::{Issuer, Key, certificate, handshake, join, openssl, sign};
 use crate::stage::{Stage, group, listener};
 use crate::support::{PORTWAY, Scene, free_port};
 
@@ -60,27 +60,7 @@ pub(crate) fn site(scene: &Scene) {
     // Somebody whom the authority has named, and somebody of it whom it has not.
     certificate(scene, "named", Key::Ecdsa, "named", &["r.example"], by);
     scene.file("named.ext", "extendedKeyUsage=OCSPSigning\n");
-    let sign = [
-        "x509",
-        "-req",
-        "-in",
-        "named.csr",
-        "-days",
-        "30",
-        "-set_serial",
-        "77",
-    ];
-    let with = [
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-extfile",
-        "named.ext",
-        "-out",
-        "named.pem",
-    ];
-    openssl(scene, &[&sign[..], &with].concat());
+    sign(scene, "named", "30", "77");
 }
 
 /// Whether a client is shown that the certificate is good, in either version of TLS.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::certificates::{handshake, join, openssl};
+use crate::certificates::{handshake, join, sign};
 use crate::ocsp::{answer, check, site};
 use crate::stage::{Stage, group, listener};
 use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
@@ -19,20 +19,7 @@ fn with_responder(scene: &Scene, port: u16, more: &str) {
         "subjectAltName=DNS:a.example\nauthorityInfoAccess=OCSP;URI:http://127.0.0.1:{port}/\n{more}"
     );
     scene.file("site.ext", extensions);
-    let sign = [
-        "x509",
-        "-req",
-        "-in",
-        "site.csr",
-        "-days",
-        "30",
-        "-set_serial",
-        "0x1234",
-    ];
-    let with = [
-        "-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "site.ext", "-out", "site.pem",
-    ];
-    openssl(scene, &[&sign[..], &with].concat());
+    sign(scene, "site", "30", "0x1234");
     join(scene, "all.pem", &["site.pem", "site.key", "ca.pem"]);
 }
 

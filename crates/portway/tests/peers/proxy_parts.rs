@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::certificates::{Issuer, Key, certificate, join};
+use crate::stage::own_certificate;
 use crate::support::{PATIENCE, Portway, Scene, eventually, free_port, local};
 
 /// A header of version 2 for a client of IPv4 with these parts, and with the right checksum where `sound`.
@@ -148,14 +149,7 @@ fn haproxy_and_portway_tell_the_same_of_a_header() {
 fn what_a_proxy_in_front_tells_are_values() {
     let scene = Scene::new();
     let [port, front] = [free_port(), free_port()];
-    certificate(
-        &scene,
-        "own",
-        Key::Ecdsa,
-        "a.example",
-        &["a.example"],
-        Issuer::Own,
-    );
+    own_certificate(&scene, "own", "a.example");
     join(&scene, "own-all.pem", &["own.pem", "own.key"]);
     let file = |body: &str| {
         format!(

@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use crate::certificates::{Issuer, Key, certificate};
+use crate::stage::own_certificate;
 use crate::support::{Process, Scene, eventually, free_port};
 
 /// Two servers of TLS 1.2 that keep their sessions to themselves, by id.
@@ -16,14 +16,7 @@ struct Servers {
 impl Servers {
     fn new() -> Self {
         let scene = Scene::new();
-        certificate(
-            &scene,
-            "own",
-            Key::Ecdsa,
-            "a.example",
-            &["a.example"],
-            Issuer::Own,
-        );
+        own_certificate(&scene, "own", "a.example");
         let ports = [free_port(), free_port()];
         let running = ports
             .iter()
