@@ -651,6 +651,7 @@ fn targets() {
         &[
             "warning P0205 @12: a stream has no bodies that could be held | leave it out",
             "warning P0205 @14: a connection that carries no requests is not ended between two of them | leave it out: `timeouts.tunnel` ends connections that are silent",
+            "P0208 @51 11: an http listener forwards to target group `web`, which speaks tcp | let the group speak `http` or `https`, or the listener `tcp` or `tls`",
         ],
     );
     check(

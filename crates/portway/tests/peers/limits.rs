@@ -87,19 +87,25 @@ fn requests_at_once_and_bodies_have_limits() {
     for _ in 0..4 {
         assert_eq!(status(&once(web, "/dead")), "502");
     }
+    let in_flight = |count: &str| {
+        eventually(format_args!("{count} in flight"), || {
+            let line = "portway_listener_requests_in_flight{listener=\"web\"} ";
+            (stage.metric(line) == count).then_some(())
+        });
+    };
+    // A client has its answer a moment before its place is free.
+    in_flight("0");
     let slow: Vec<_> = (0..2)
-        .map(|_| thread::spawn(move || once(web, "/slow/1500")))
+        .map(|_| thread::spawn(move || once(web, "/slow/3000")))
         .collect();
-    eventually("two in flight", || {
-        let line = "portway_listener_requests_in_flight{listener=\"web\"} ";
-        (stage.metric(line) == "2").then_some(())
-    });
+    in_flight("2");
     assert_eq!(status(&once(web, "/")), "429");
     stage.becomes(&text("max_connections = 900\n"));
     assert_eq!(status(&once(web, "/")), "429");
     for client in slow {
         assert_eq!(status(&client.join().unwrap()), "200");
     }
+    in_flight("0");
     assert_eq!(status(&once(web, "/")), "200");
 
     let send = |text: &str| {
