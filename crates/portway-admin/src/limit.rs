@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     silence: Pin<Box<Sleep>>,
     /// Bytes that came since it had time anew.
     came: usize,
+    /// The client has ended its side.
+    ended: bool,
     answering: Answering,
     /// Where it is counted that it was silent.
     shown: Shown,
@@ -81,6 +83,7 @@ impl axum::serve::Listener for Limited {
             stream,
             silence: Box::pin(tokio::time::sleep(SILENCE)),
             came: 0,
+            ended: false,
             answering: Answering::default(),
             shown: self.shown.clone(),
             _place: place,
@@ -190,6 +193,12 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            let is_end = read.is_ok() && buffer.filled().len() == before && buffer.remaining() > 0;
+            if is_end && !std::mem::replace(&mut self.ended, true) {
+                // A request that came with it begins before it is told: it would be thrown away unseen.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let is_first = self.came == 0;
             self.came += buffer.filled().len() - before;
             if is_first || self.came > PIECE_BYTES {
