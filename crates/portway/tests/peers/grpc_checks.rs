@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use serde_json::Value;
 
 use crate::certificates::{Issuer, Key, certificate};
+use crate::health::{Case, judged};
 use crate::stage::{Client, Stage};
 use crate::support::{Process, Scene, eventually, free_port, local, python_with_peers};
 
@@ -203,8 +204,7 @@ fn what_counts_as_serving() {
     let silence = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let silent = silence.local_addr().unwrap().port();
     let nobody = free_port();
-    // The check, the target, its health, a part of the reason.
-    let cases: &[(&str, u16, &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("grpc = ''", server.grpc, "healthy", "passed"),
         ("grpc = 'shop.Cart'", server.grpc, "healthy", "passed"),
         (
@@ -257,31 +257,11 @@ fn what_counts_as_serving() {
         ("grpc = ''", silent, "unhealthy", "timed out"),
         ("grpc = ''", nobody, "unhealthy", "connection refused"),
     ];
-    let mut text = format!("[listener.web]\nbind = '127.0.0.1:{port}'\n");
-    for (number, _) in cases.iter().enumerate() {
-        text.push_str(&format!(
-            "[[listener.web.rule]]\nwhen = 'Path(`/{number}`)'\nforward = 'g{number}'\n"
-        ));
-    }
-    text.push_str("[[listener.web.rule]]\nrespond = { status = 404 }\n");
-    for (number, (check, target, health, _)) in cases.iter().enumerate() {
-        // What is to pass has time; what fails need not be waited for.
-        let timeout = match *health {
-            "healthy" => "30s",
-            _ => "1s",
-        };
-        text.push_str(&format!(
-            "[target_group.g{number}]\ntargets = ['127.0.0.1:{target}']\n\
-             health_check = {{ {check}, interval = '{timeout}', fast_interval = '200ms', timeout = '{timeout}' }}\n"
-        ));
-    }
-    let portway = scene.portway(&text);
-    for (number, (check, target, health, part)) in cases.iter().enumerate() {
-        let group = format!("g{number}");
-        let reason = portway.wait_for_health(&group, local(*target), health);
-        assert!(reason.contains(part), "{check}: {reason}");
-    }
-    portway.stop();
+    // What is to pass has time; what fails need not be waited for.
+    judged(&scene, port, cases, |health| match health {
+        "healthy" => "interval = '30s', fast_interval = '200ms', timeout = '30s'",
+        _ => "interval = '1s', fast_interval = '200ms', timeout = '1s'",
+    });
 }
 
 #[test]

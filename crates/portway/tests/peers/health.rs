@@ -94,8 +94,7 @@ fn what_counts_as_healthy() {
     let override_bad = format!("tcp = true, port = {nobody}");
     let over_https = format!("https = '/', port = {https}");
     let tls_there = format!("tls = true, port = {https}");
-    // The check, the target, its health, a part of the reason.
-    let cases: &[(&str, u16, &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("http = '/ok'", a, "healthy", "passed"),
         ("http = '/moved'", a, "healthy", "passed"),
         ("http = '/moved', expect = 200", a, "unhealthy", "302"),
@@ -118,6 +117,20 @@ fn what_counts_as_healthy() {
         (&override_ok, nobody, "healthy", "passed"),
         (&override_bad, a, "unhealthy", "connection refused"),
     ];
+    judged(&scene, port, cases, |_| "interval = '200ms'");
+}
+
+/// A check in the words of the file, the port of its target, the health that comes of it, and a part of the reason.
+pub(crate) type Case<'a> = (&'a str, u16, &'a str, &'a str);
+
+/// Has Portway check all of these at once; `times` says those of a check by the health that it is to come to.
+#[track_caller]
+pub(crate) fn judged(
+    scene: &Scene,
+    port: u16,
+    cases: &[Case<'_>],
+    times: impl Fn(&str) -> &'static str,
+) {
     let mut text = format!("[listener.web]\nbind = '127.0.0.1:{port}'\n");
     for (number, _) in cases.iter().enumerate() {
         text.push_str(&format!(
@@ -125,10 +138,11 @@ fn what_counts_as_healthy() {
         ));
     }
     text.push_str("[[listener.web.rule]]\nrespond = { status = 404 }\n");
-    for (number, (check, target, _, _)) in cases.iter().enumerate() {
+    for (number, (check, target, health, _)) in cases.iter().enumerate() {
+        let times = times(health);
         text.push_str(&format!(
             "[target_group.g{number}]\ntargets = ['127.0.0.1:{target}']\n\
-             health_check = {{ {check}, interval = '200ms' }}\n"
+             health_check = {{ {check}, {times} }}\n"
         ));
     }
     let portway = scene.portway(&text);
