@@ -2508,6 +2508,12 @@ fn sockets_and_the_proxy_protocol() {
     };
     check(send(ProxyProtocol::V2, &[ProxyPart::Tls]), &[]);
     check(
+        send(ProxyProtocol::V2, &[ProxyPart::Alpn, ProxyPart::Cipher]),
+        &[
+            "warning P0205 @12: what is told of the client's TLS is part of `tls`, which is not told | name `tls` among the parts too",
+        ],
+    );
+    check(
         send(ProxyProtocol::V1, &[ProxyPart::Tls]),
         &["P0105 @12: version 1 of the PROXY protocol tells the addresses alone"],
     );

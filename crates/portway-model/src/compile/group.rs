@@ -24,7 +24,7 @@ use crate::name::Name;
 use crate::proxied::{OWN_TYPES, PassOn};
 use crate::resolution::Take;
 use crate::settings::{
-    Borrowed, GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress,
+    Borrowed, GroupTimeouts, Protocol, ProxyPart, ProxyProtocol, SameSite, SendProxy, SourceAddress,
 };
 use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef, TargetTls};
 use crate::span::{Origin, Span, Spanned};
@@ -162,6 +162,16 @@ impl Compiler<'_> {
         if let Some(wrong) = wrong {
             let wrong = Diagnostic::error(Code::Conflict, *span, wrong);
             self.found.push(wrong);
+        }
+        let of_tls = |part: &ProxyPart| {
+            use ProxyPart::{Cipher, CommonName, Key, Signature};
+            matches!(part, Cipher | CommonName | Key | Signature)
+        };
+        if parts.iter().any(of_tls) && !parts.contains(&ProxyPart::Tls) {
+            let message = "what is told of the client's TLS is part of `tls`, which is not told";
+            let unused = Diagnostic::warning(Code::Unused, *span, message);
+            self.found
+                .push(unused.help("name `tls` among the parts too"));
         }
         Some(value.clone())
     }
