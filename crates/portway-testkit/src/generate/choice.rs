@@ -353,7 +353,7 @@ impl Choices {
     fn grpc_check(&mut self) -> GrpcCheck {
         let call = match self.below(2) {
             1 => GrpcCall::Method {
-                path: self.path(),
+                path: self.path().replace(['?', '#'], "."),
                 codes: self.at_least_one(2, |c| {
                     let min = i64::from(c.below(50));
                     let max = min + i64::from(c.below(50));
