@@ -72,6 +72,9 @@ pub struct Explanation {
     /// Rules on the response, in the order in which they run, where a target is to answer.
     #[serde(default)]
     pub response_rules: Vec<Rule>,
+    /// Circuit breakers that are asked, in order.
+    #[serde(default)]
+    pub circuit_breakers: Vec<CircuitBreaker>,
     /// What the target is asked, as rules leave it; `null` where no target is, or it is none of HTTP.
     pub sent: Option<String>,
     /// The group that it goes to.
@@ -128,6 +131,33 @@ pub struct Rule {
     pub why: Vec<String>,
     /// What it did.
     pub did: Vec<String>,
+}
+
+/// A circuit breaker that a rule asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CircuitBreaker {
+    /// Its name.
+    pub name: String,
+    /// `FILE:LINE` of the rule.
+    pub place: Option<String>,
+    /// `closed`, `open` or `recovering`.
+    pub state: String,
+    /// Seconds for which it is so at most; `null` where it is closed.
+    pub left: Option<u64>,
+    /// Of a hundred requests so many pass.
+    pub percent: f64,
+    /// It answers in place of what the request goes to.
+    pub answers: bool,
+    /// The condition that opens it.
+    pub opens_when: String,
+    /// From so many requests on the condition counts.
+    pub min_requests: u32,
+    /// Seconds for which nothing passes once it is open.
+    pub open_for: f64,
+    /// Seconds in which the share that passes rises after that.
+    pub recover_over: f64,
+    /// The status of its answer.
+    pub status: u16,
 }
 
 /// A target group.
@@ -223,6 +253,7 @@ impl Explanation {
             certificate: it.certificate,
             rules: it.rules.into_iter().map(Rule::from).collect(),
             response_rules: it.response_rules.into_iter().map(Rule::from).collect(),
+            circuit_breakers: it.circuits.into_iter().map(CircuitBreaker::from).collect(),
             sent: it.sent,
             target_group: it.group.map(TargetGroup::from),
             end: it.end.into(),
@@ -260,6 +291,26 @@ impl From<control::RuleView> for Rule {
             .to_owned(),
             why: it.why,
             did: it.did,
+        }
+    }
+}
+
+impl From<control::CircuitView> for CircuitBreaker {
+    fn from(it: control::CircuitView) -> Self {
+        let answers = it.told.answers();
+        let settings = it.told.settings;
+        Self {
+            name: settings.name.to_string(),
+            place: it.place,
+            state: it.told.state.word().to_owned(),
+            left: it.told.left.map(|it| it.as_secs()),
+            percent: it.told.percent,
+            answers,
+            opens_when: settings.opens_when.to_string(),
+            min_requests: settings.min_requests,
+            open_for: settings.open_for.as_secs_f64(),
+            recover_over: settings.recover_over.as_secs_f64(),
+            status: settings.status,
         }
     }
 }

@@ -80,11 +80,12 @@ impl Circuit {
 
     /// Another in the same state, for a look beside what serves.
     pub(crate) fn aside(&self) -> Self {
-        let aside = Self::new(self.settings.clone());
-        aside
-            .share
-            .store(self.share.load(Ordering::Relaxed), Ordering::Relaxed);
-        aside
+        let share = self.share.load(Ordering::Relaxed);
+        Self {
+            share: AtomicU32::new(share),
+            breaker: Mutex::new(Breaker::new(self.state())),
+            ..Self::new(self.settings.clone())
+        }
     }
 
     /// True once: whoever asks first looks after it from then on.
@@ -256,5 +257,8 @@ mod tests {
         }
         assert_eq!(circuit.state(), State::Recovering { since: now });
         assert_eq!(circuit.changes(), [0; 3]);
+        let aside = circuit.aside();
+        assert_eq!(aside.state(), circuit.state());
+        assert!((aside.percent() - circuit.percent()).abs() < 0.01);
     }
 }

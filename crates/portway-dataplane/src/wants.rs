@@ -167,7 +167,8 @@ fn of_condition(condition: &Condition<Resolved>, visit: &mut impl FnMut(&Value<R
     }
 }
 
-fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
+/// Visits the values of an action, and what they are made of.
+pub(crate) fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     match action {
         Action::ForwardByName { name: template, .. }
         | Action::Redirect {

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use portway_core::balance::Tier;
 use portway_dataplane::explain::{
-    Answer, Bound, Choice, Chosen, Ending, Later, Question, Standing, Step, TargetView, Tls, Told,
+    Answer, Bound, Choice, Chosen, CircuitTold, Done, Ending, Later, Question, Standing, Step,
+    TargetView, Tls, Told,
 };
 use portway_dataplane::live::{Gate, ProcessState};
 use portway_dataplane::plane::Plane;
@@ -65,6 +66,8 @@ pub struct Explanation {
     pub rules: Vec<RuleView>,
     /// Rules on the response, in the order in which they run.
     pub response_rules: Vec<RuleView>,
+    /// Circuit breakers that are asked, in order.
+    pub circuits: Vec<CircuitView>,
     /// What the target is asked, as rules leave it: method, host, path and query.
     pub sent: Option<String>,
     /// The group that it goes to.
@@ -109,6 +112,15 @@ pub struct RuleView {
     pub why: Vec<String>,
     /// What it did.
     pub did: Vec<String>,
+}
+
+/// A circuit breaker that a rule asks.
+#[derive(Debug, Clone)]
+pub struct CircuitView {
+    /// What is known of it.
+    pub told: CircuitTold,
+    /// `FILE:LINE` of the rule.
+    pub place: Option<String>,
 }
 
 /// Whether a rule applies.
@@ -354,7 +366,10 @@ struct View<'i> {
 
 impl View<'_> {
     fn whole(&self, told: Told, address: &str, from: IpAddr) -> Explanation {
-        let notes = Vec::new();
+        let is_stream = told.sent.is_none();
+        let waited = told.waits_for_answer.map(|it| {
+            format!("rules look at what the target sends first: the client gets nothing of it before they have, or {it:?} are over")
+        });
         let (choice, mut end) = self.end(&told.end);
         self.hide_answer(&mut end, &told);
         let facts = told.certificate.as_deref().map(CertificateFacts::read);
@@ -368,7 +383,12 @@ impl View<'_> {
             listeners: self.listeners(&told.listeners, address),
             certificate: names,
             rules: told.steps.iter().map(|step| self.rule(step)).collect(),
-            response_rules: told.later.iter().map(|it| self.later(it)).collect(),
+            response_rules: told
+                .later
+                .iter()
+                .map(|it| self.later(it, is_stream))
+                .collect(),
+            circuits: self.circuits(&told.steps),
             sent: told.sent.map(|sent| {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let hides = told.steps.iter().any(|it| self.hides_target(it));
@@ -380,8 +400,24 @@ impl View<'_> {
             }),
             group: choice.map(|choice| self.group(choice)),
             end,
-            notes,
+            notes: waited.into_iter().collect(),
         }
+    }
+
+    /// The circuit breakers that rules ask.
+    fn circuits(&self, steps: &[Step]) -> Vec<CircuitView> {
+        let asked = steps.iter().flat_map(|step| {
+            let done = step.done.iter();
+            done.filter_map(move |it| match it {
+                Done::Circuit(told) => Some((step, &**told)),
+                _ => None,
+            })
+        });
+        let view = |(step, told): (&Step, &CircuitTold)| CircuitView {
+            told: told.clone(),
+            place: self.speaker.place(step.origin.0),
+        };
+        asked.map(view).collect()
     }
 
     fn listeners(&self, ids: &[ListenerId], address: &str) -> Vec<ListenerView> {
@@ -485,24 +521,26 @@ impl View<'_> {
     }
 
     /// A rule on the response.
-    fn later(&self, later: &Later) -> RuleView {
+    fn later(&self, later: &Later, is_stream: bool) -> RuleView {
         let snapshot = self.speaker.snapshot;
         let listener = snapshot.listeners.get(later.listener.index());
         let group = later.group.and_then(|id| snapshot.group(id));
         let known = later.reasons.iter().map(|it| self.speaker.reason(it));
-        let open = later.open.iter().map(|it| self.speaker.open(it));
+        let open = later.open.iter().map(|it| self.speaker.open(it, is_stream));
         let why: Vec<String> = match later.truth {
             Some(_) => known.collect(),
             None => open.collect(),
         };
+        let rule = self.rule_at(later.group, later.listener, later.phase, later.index);
+        let found = later.found.iter();
+        let did = found.filter_map(|it| self.speaker.done(it, rule, self.words, |_| None));
         RuleView {
             group: group.map(|it| it.name.to_string()),
             listener: listener.map(|it| it.name.to_string()).unwrap_or_default(),
             phase: later.phase.as_str(),
             number: later.index + 1,
             place: self.speaker.place(later.origin.0),
-            text: self
-                .rule_at(later.group, later.listener, later.phase, later.index)
+            text: rule
                 .and_then(|rule| self.speaker.text_of(rule))
                 .map(|it| self.kept(it)),
             outcome: match (later.truth, later.skipped) {
@@ -512,7 +550,7 @@ impl View<'_> {
                 (None, _) => Outcome::Depends,
             },
             why: why.into_iter().map(|it| self.kept(it)).collect(),
-            did: Vec::new(),
+            did: did.map(|it| self.kept(it)).collect(),
         }
     }
 

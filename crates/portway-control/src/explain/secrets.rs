@@ -4,7 +4,7 @@ use portway_dataplane::explain::{Done, Reason};
 use portway_dialects::{expression, native};
 use portway_model::action::{Action, AnswerBody, Phase, Rule};
 use portway_model::expression::{
-    Condition, Expression, Matcher, Template, TemplatePart, Value, Variable,
+    Condition, Expression, Matched, Matcher, Template, TemplatePart, Value, Variable,
 };
 use portway_model::lift::lift_expression;
 use portway_model::snapshot::Snapshot;
@@ -177,6 +177,7 @@ impl<'s> Discretion<'s> {
         };
         self.is_on
             && match done {
+                Done::Found { matched, .. } => self.is_found_in_secret(matched),
                 Done::Header { name, .. } => {
                     is_secret_name(name) || any(&|it| self.makes_header(it, name))
                 }
@@ -200,6 +201,12 @@ impl<'s> Discretion<'s> {
                 }
                 _ => false,
             }
+    }
+
+    /// True where what is found may be a part of a secret.
+    fn is_found_in_secret(&self, matched: &Matched<Resolved>) -> bool {
+        let within = matched.within.as_ref();
+        within.is_some_and(|within| self.is_secret(&within.expression))
     }
 
     fn makes_header(&self, action: &Action<Resolved>, header: &str) -> bool {
@@ -244,10 +251,7 @@ impl<'s> Discretion<'s> {
                 self.copies.target
             }
             Value::WithSource(of) => self.is_secret(of),
-            Value::Matched(matched) => {
-                let within = matched.within.as_ref();
-                within.is_some_and(|within| self.is_secret(&within.expression))
-            }
+            Value::Matched(matched) => self.is_found_in_secret(matched),
             _ => false,
         };
         by_value

@@ -1,10 +1,14 @@
 //! What was taken down, in words: which test failed by which value, and what actions did.
 
 use portway_core::balance::Ability;
-use portway_dataplane::explain::{Done, Reason};
+use portway_core::breaker::State;
+use portway_dataplane::explain::{CircuitTold, Done, Reason};
 use portway_dialects::{Dialect, detect, expression, native};
 use portway_model::action::{End, Rule};
-use portway_model::expression::{Expression, Matcher, NumberRange, Test, TextMatch, Value};
+use portway_model::circuit::WINDOW;
+use portway_model::expression::{
+    Expression, MatchGroup, Matcher, NumberRange, Test, TextMatch, Value,
+};
 use portway_model::lift::{lift_expression, lift_rule};
 use portway_model::snapshot::{GroupId, Snapshot};
 use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
@@ -144,10 +148,13 @@ impl Speaker<'_> {
         }
     }
 
-    /// That a test depends on the response.
-    pub(super) fn open(&self, test: &Spanned<Test<Resolved>>) -> String {
+    /// That a test depends on the response, or on what the target of a stream sends first.
+    pub(super) fn open(&self, test: &Spanned<Test<Resolved>>, is_stream: bool) -> String {
         let subject = self.subject(&test.value.expression, test.span);
-        format!("depends on the response: {subject}")
+        match is_stream {
+            true => format!("depends on what the target sends first: {subject}"),
+            false => format!("depends on the response: {subject}"),
+        }
     }
 
     fn comparison(&self, matcher: &Matcher<Resolved>, passed: bool) -> String {
@@ -244,6 +251,18 @@ impl Speaker<'_> {
         let Words { group, .. } = words;
         let hides = self.discretion.hides_done(done, rule);
         Some(match done {
+            Done::Found { matched, value } => {
+                let group = match &matched.group {
+                    MatchGroup::Number(number) => number.to_string(),
+                    MatchGroup::Name(name) => format!("`{name}`"),
+                };
+                match value {
+                    Some(_) if hides => format!("matched({group}) is {HIDDEN}"),
+                    Some(value) => format!("matched({group}) is {}", quoted(value)),
+                    None => format!("matched({group}) is not there"),
+                }
+            }
+            Done::Circuit(told) => circuit(told),
             Done::Header { name, values } if values.is_empty() => format!("header {name} is gone"),
             Done::Header { name, .. } if hides => format!("header {name} is now {HIDDEN}"),
             Done::Header { name, values } => {
@@ -385,6 +404,30 @@ impl Speaker<'_> {
                 self.group(taken)
             ),
         }
+    }
+}
+
+/// What a circuit breaker does now, and what else it would do.
+fn circuit(told: &CircuitTold) -> String {
+    let it = &told.settings;
+    let name = format!("circuit breaker {}", it.name);
+    let left = told.left.unwrap_or_default().as_secs();
+    let (opens_when, status, open_for) = (&it.opens_when, it.status, it.open_for);
+    match told.state {
+        State::Closed => format!(
+            "{name} is closed and lets it pass; opens when {opens_when} (of {} requests or more in {WINDOW:?}) and then answers {status} for {open_for:?}",
+            it.min_requests
+        ),
+        State::Open { .. } => format!(
+            "{name} is open for {left} s more and answers {status}: it has seen that {opens_when}"
+        ),
+        State::Recovering { .. } if told.answers() => {
+            format!("{name} recovers for {left} s more: none passes yet, it answers {status}")
+        }
+        State::Recovering { .. } => format!(
+            "{name} recovers for {left} s more: {:.0} % pass, this one is taken to be among them; others get {status}; opens again when {opens_when}",
+            told.percent
+        ),
     }
 }
 

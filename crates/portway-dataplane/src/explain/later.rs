@@ -5,17 +5,22 @@
 //! connection's or the configuration's. All else may be another once the response is there: what the target says, counters,
 //! the time, chance, and variables that these rules set themselves.
 
-use super::{Later, Reason};
+use super::{Done, Later, Reason, notes};
+use crate::connection::Connection;
 use crate::exchange::Exchange;
-use portway_core::evaluate;
+use crate::record::Passed;
+use crate::rules::{FirstAnswer, answered};
+use portway_core::evaluate::{self, Facts};
+use portway_core::server_hello::Answered;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::expression::{
     Condition, Expression, Given, Message, Operand, Scope, Secret, Test, Transform, Value, Variable,
 };
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::span::Spanned;
 use portway_model::stage::Resolved;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Rules of a group or, without one, of the listener, in one phase.
 type List<'r> = (Option<GroupId>, Phase, &'r [Rule<Resolved>]);
@@ -36,6 +41,41 @@ pub(super) fn rules(x: &Exchange<'_>, group: GroupId) -> Vec<Later> {
         })
         .flatten()
         .collect();
+    told(&lists, id, x)
+}
+
+/// The rules of a group on what the target of a stream sends first, and how long that is waited for where one depends on it.
+pub(super) fn of_stream(
+    connection: &Connection,
+    (group, target): (GroupId, Option<usize>),
+) -> (Vec<Later>, Option<Duration>) {
+    let Some((configured, _, _)) = connection.generation.group(group) else {
+        return (Vec::new(), None);
+    };
+    let passed = Passed {
+        group: Some(group),
+        target,
+        ..Passed::new(Instant::now())
+    };
+    let nothing = FirstAnswer {
+        bytes: &[],
+        looked: &Answered::Partial,
+        ended: false,
+    };
+    let list = (
+        Some(group),
+        Phase::Response,
+        configured.rules.response.as_slice(),
+    );
+    let facts = answered(connection, &passed, &nothing);
+    let all = told(&[list], connection.listener, &facts);
+    let is_open = |it: &Later| it.truth.is_none() && !it.skipped;
+    let waits = all.iter().any(is_open);
+    (all, waits.then_some(configured.timeouts.inspect_response))
+}
+
+/// What is known of these rules, in the order in which they run.
+fn told(lists: &[List<'_>], listener: ListenerId, facts: &impl Facts) -> Vec<Later> {
     let changed = Changed::by(lists.iter().flat_map(|(_, _, rules)| rules.iter()));
     let mut all = Vec::new();
     // A phase that ends for certain, and a list of it in which the rest is left out.
@@ -43,25 +83,31 @@ pub(super) fn rules(x: &Exchange<'_>, group: GroupId) -> Vec<Later> {
     for (of, phase, list) in lists {
         let mut accepted = false;
         for (index, rule) in list.iter().enumerate() {
-            let judged = judge(&rule.condition, x, &changed);
-            let skipped = accepted || ended == Some(phase);
-            if judged.truth == Some(true) && !skipped {
+            let judged = judge(&rule.condition, facts, &changed);
+            let skipped = accepted || ended == Some(*phase);
+            let runs = judged.truth == Some(true) && !skipped;
+            if runs {
                 accepted = rule.actions.iter().any(|it| matches!(it, Action::Accept));
                 let ends = |it: &Action<Resolved>| it.ends_phase() && !matches!(it, Action::Accept);
                 if rule.actions.iter().any(ends) {
-                    ended = Some(phase);
+                    ended = Some(*phase);
                 }
             }
+            let actions = rule.actions.iter().filter(|_| runs);
             all.push(Later {
-                group: of,
-                listener: id,
-                phase,
+                group: *of,
+                listener,
+                phase: *phase,
                 index,
                 origin: rule.origin,
                 truth: judged.truth,
                 skipped,
                 reasons: judged.reasons,
                 open: judged.open,
+                found: actions
+                    .flat_map(|action| notes::found(action, facts))
+                    .filter(|it| changed.leaves_found(it))
+                    .collect(),
             });
         }
     }
@@ -109,6 +155,15 @@ impl Changed {
                 Value::WithSource(of) => !self.ends && self.leaves(of),
                 other => is_known(other),
             }
+    }
+
+    /// True where what was found now is what is found then.
+    fn leaves_found(&self, found: &Done) -> bool {
+        let Done::Found { matched, .. } = found else {
+            return false;
+        };
+        let within = matched.within.as_ref();
+        within.is_some_and(|within| self.leaves(&within.expression))
     }
 
     fn leaves_transform(&self, transform: &Transform<Resolved>) -> bool {
@@ -207,17 +262,17 @@ struct Judged {
     open: Vec<Spanned<Test<Resolved>>>,
 }
 
-fn judge(condition: &Condition<Resolved>, x: &Exchange<'_>, changed: &Changed) -> Judged {
+fn judge(condition: &Condition<Resolved>, facts: &impl Facts, changed: &Changed) -> Judged {
     match condition {
-        Condition::All(parts) => of_parts(parts, true, x, changed),
-        Condition::Any(parts) => of_parts(parts, false, x, changed),
+        Condition::All(parts) => of_parts(parts, true, facts, changed),
+        Condition::Any(parts) => of_parts(parts, false, facts, changed),
         Condition::Not(part) => {
-            let judged = judge(part, x, changed);
+            let judged = judge(part, facts, changed);
             let truth = judged.truth.map(|it| !it);
             Judged { truth, ..judged }
         }
         Condition::Test(test) if changed.leaves(&test.value.expression) => {
-            let (truth, reasons) = evaluate::judge(condition, x);
+            let (truth, reasons) = evaluate::judge(condition, facts);
             Judged {
                 truth: Some(truth),
                 reasons: reasons.iter().map(Reason::of).collect(),
@@ -236,7 +291,7 @@ fn judge(condition: &Condition<Resolved>, x: &Exchange<'_>, changed: &Changed) -
 fn of_parts(
     parts: &[Condition<Resolved>],
     wanted: bool,
-    x: &Exchange<'_>,
+    facts: &impl Facts,
     changed: &Changed,
 ) -> Judged {
     let mut all = Judged {
@@ -245,7 +300,7 @@ fn of_parts(
         open: Vec::new(),
     };
     for part in parts {
-        let judged = judge(part, x, changed);
+        let judged = judge(part, facts, changed);
         match judged.truth {
             Some(truth) if truth != wanted => return judged,
             Some(_) => all.reasons.extend(judged.reasons),

@@ -15,15 +15,18 @@ pub use choice::{Bound, Choice, Chosen, Standing, TargetView};
 
 use crate::plane::Plane;
 use portway_core::balance::Ability;
+use portway_core::breaker::State;
 use portway_core::evaluate::Judged;
 use portway_model::action::{End, Phase};
-use portway_model::expression::{Test, Variable};
+use portway_model::circuit::CircuitBreaker;
+use portway_model::expression::{Matched, Test, Variable};
 use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that somebody asks about.
 #[derive(Debug, Clone)]
@@ -60,8 +63,10 @@ pub struct Told {
     pub certificate: Option<Vec<u8>>,
     /// Rules in the order in which they are asked.
     pub steps: Vec<Step>,
-    /// Rules on the response, in the order in which they run; none where no target is to answer a request of HTTP.
+    /// Rules on the response, in the order in which they run; none where no target is to answer.
     pub later: Vec<Later>,
+    /// Where some of them look at what the target of a stream sends first: how long that is waited for.
+    pub waits_for_answer: Option<Duration>,
     /// What its target is asked, where it is a request of HTTP: the head, as rules leave it.
     pub sent: Option<Sent>,
     /// Its end.
@@ -123,6 +128,9 @@ pub struct Later {
     pub reasons: Vec<Reason>,
     /// The tests on which it depends.
     pub open: Vec<Spanned<Test<Resolved>>>,
+    /// What regular expressions of its condition found, as far as its actions say it and it is known; none where it is not known that it
+    /// runs.
+    pub found: Vec<Done>,
 }
 
 /// A test that matters.
@@ -152,6 +160,15 @@ impl Reason {
 /// What an action did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Done {
+    /// It says what a regular expression found: this; `None`: nothing.
+    Found {
+        /// Which part, and of what.
+        matched: Box<Matched<Resolved>>,
+        /// What is there.
+        value: Option<Vec<u8>>,
+    },
+    /// A circuit breaker was asked.
+    Circuit(Box<CircuitTold>),
     /// A header of the request has these values now; none: it is gone.
     Header {
         /// Its name.
@@ -242,6 +259,26 @@ pub enum Done {
     Quiet,
 }
 
+/// A circuit breaker that was asked, as it is at this moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CircuitTold {
+    /// What the configuration says of it.
+    pub settings: CircuitBreaker,
+    /// Its state.
+    pub state: State,
+    /// How much longer it is open, or recovers.
+    pub left: Option<Duration>,
+    /// How many of a hundred requests pass. Where some do, this one is taken to be among them.
+    pub percent: f64,
+}
+
+impl CircuitTold {
+    /// True where it answers in place of what the request goes to.
+    pub fn answers(&self) -> bool {
+        self.percent <= 0.0
+    }
+}
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Ending {
@@ -266,7 +303,7 @@ pub struct Answer {
     /// As it goes over the wire; empty: nothing is sent.
     pub wire: Vec<u8>,
     /// How long the client is held before.
-    pub after: Option<std::time::Duration>,
+    pub after: Option<Duration>,
     /// Why, where no rule says so.
     pub why: Option<&'static str>,
     /// The group that was to have it, and why it had no target.

@@ -1,6 +1,6 @@
 //! Takes down which rules were asked, and what they did.
 
-use super::{Done, Reason, Step};
+use super::{CircuitTold, Done, Reason, Step};
 use crate::cors;
 use crate::exchange::Exchange;
 use crate::group::Generation;
@@ -8,13 +8,18 @@ use crate::jwt::{self, Found};
 use crate::policy::{self, Decision, Side, Teller};
 use crate::rules::{ConnectionTeller, Verdict};
 use crate::share;
+use crate::wants;
+use portway_core::breaker::State;
 use portway_core::evaluate::{self, Facts, Fetched, Judged};
 use portway_model::action::{Action, Phase, Rule, Weighted};
-use portway_model::expression::{Expression, Message};
+use portway_model::circuit::CircuitBreaker;
+use portway_model::expression::{Expression, Message, Value};
+use portway_model::limit::Limit;
 use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::span::Origin;
 use portway_model::stage::Resolved;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// The list of rules that is being asked.
 #[derive(Clone, Copy)]
@@ -95,6 +100,16 @@ impl Teller for Notes<'_, '_> {
             let taken = self.drawn(groups, &x.connection.generation);
             return Some(taken.map_or(Decision::Undecided, Decision::Forward));
         }
+        found(action, &*x).into_iter().for_each(|it| self.add(it));
+        if let Action::Limit(Limit::Circuit(settings)) = action {
+            let told = circuit(x, settings);
+            let answers = told.as_ref().is_none_or(CircuitTold::answers);
+            told.into_iter()
+                .for_each(|it| self.add(Done::Circuit(Box::new(it))));
+            return answers
+                .then(|| policy::perform(x, action, side, origin))
+                .flatten();
+        }
         if let Action::Mirror(mirror) = action {
             self.add(Done::Mirrored(mirror.group, mirror.percent));
             return None;
@@ -156,6 +171,7 @@ impl ConnectionTeller for Notes<'_, '_> {
     }
 
     fn performed(&mut self, action: &Action<Resolved>, facts: &impl Facts) {
+        found(action, facts).into_iter().for_each(|it| self.add(it));
         let key = key_of(action, facts);
         let done = match action {
             Action::Forward(groups) => match groups.as_slice() {
@@ -178,6 +194,46 @@ impl ConnectionTeller for Notes<'_, '_> {
         };
         self.add(done);
     }
+}
+
+/// What regular expressions found, of which an action says something; each once.
+pub(super) fn found(action: &Action<Resolved>, facts: &impl Facts) -> Vec<Done> {
+    let mut all: Vec<Done> = Vec::new();
+    wants::of_action(action, &mut |value| {
+        let Value::Matched(matched) = value else {
+            return;
+        };
+        let fetched = evaluate::fetch(value, facts);
+        let done = Done::Found {
+            matched: matched.clone(),
+            value: fetched.into_text().map(|it| it.into_owned()),
+        };
+        if !all.contains(&done) {
+            all.push(done);
+        }
+    });
+    all
+}
+
+/// A circuit breaker as it is now.
+fn circuit(x: &Exchange<'_>, settings: &CircuitBreaker) -> Option<CircuitTold> {
+    let plane = &x.connection.generation.plane;
+    let circuit = plane.circuits.get(&settings.name)?;
+    let (state, now) = (circuit.state(), Instant::now());
+    let left = match state {
+        State::Closed => None,
+        State::Open { until } => Some(until.saturating_duration_since(now)),
+        State::Recovering { since } => {
+            let gone: Duration = now.saturating_duration_since(since);
+            Some(settings.recover_over.saturating_sub(gone))
+        }
+    };
+    Some(CircuitTold {
+        settings: settings.clone(),
+        state,
+        left,
+        percent: circuit.percent(),
+    })
 }
 
 /// What is known of a request before an action.

@@ -50,6 +50,7 @@ pub(super) fn walk(plane: Arc<Plane>, shard: Arc<Shard>, question: &Question) ->
             certificate: None,
             steps: Vec::new(),
             later: Vec::new(),
+            waits_for_answer: None,
             sent: None,
             end: Ending::Service,
         },
@@ -253,7 +254,15 @@ impl Walk<'_> {
                 silent: false,
                 why: Some("no target may take it"),
             },
-            _ => Ending::Target(choice),
+            Chosen::Target(_) | Chosen::Waits(_) => {
+                let target = match choice.chosen {
+                    Chosen::Target(index) => Some(index),
+                    _ => None,
+                };
+                let later = later::of_stream(&self.connection, (group, target));
+                (self.told.later, self.told.waits_for_answer) = later;
+                Ending::Target(choice)
+            }
         }
     }
 

@@ -34,6 +34,7 @@ mod examples;
 mod exhaustion;
 mod explain;
 mod explain_golden;
+mod explain_parts;
 mod explain_response;
 mod flow_enterprise;
 mod grpc_checks;

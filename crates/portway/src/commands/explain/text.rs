@@ -94,7 +94,11 @@ pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
     }
     let _ = writeln!(out, "\n{}", end(it, look));
     if !it.response_rules.is_empty() {
-        let _ = writeln!(out, "\n{}", look.paint.bold("on the response"));
+        let on = match &it.sent {
+            Some(_) => "on the response",
+            None => "on what the target sends first",
+        };
+        let _ = writeln!(out, "\n{}", look.paint.bold(on));
         rules(&mut out, it.response_rules.iter().collect(), look, all);
     }
     for note in &it.notes {
