@@ -14,7 +14,7 @@ use crate::stream::Stream;
 use crate::timer::ticks_of;
 use crate::upload;
 use portway_core::http1::{BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody};
-use portway_telemetry::metrics::Limit;
+use portway_telemetry::metrics::{HeldBody, Limit};
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -144,16 +144,35 @@ pub(crate) async fn hold(
     stream: &mut Stream,
     most: u32,
 ) -> Result<(), Fault> {
-    match x.framing.body {
+    let is_too_long = match x.framing.body {
         BodyLength::None | BodyLength::Length(0) => return Ok(()),
-        BodyLength::Length(length) if length > u64::from(most) => return Ok(()),
-        BodyLength::Length(_) | BodyLength::Chunked => {}
+        BodyLength::Length(length) => length > u64::from(most),
+        BodyLength::Chunked => false,
+    };
+    let what = match is_too_long {
+        true => HeldBody::TooLong,
+        false => {
+            let patience = Patience::with_client(x);
+            wait(x, stream, patience, one_beyond(most)).await?;
+            has_come(x, most as usize)
+        }
+    };
+    x.scratch.body_limits.held = what == HeldBody::Held;
+    if let Some(group) = x.attempt.group {
+        x.connection.of_group(group).retries.count_body(what);
     }
-    let patience = Patience::with_client(x);
-    wait(x, stream, patience, one_beyond(most)).await?;
-    let most = most as usize;
-    x.scratch.body_limits.held = whole(x).is_some_and(|body| body.len() <= most);
     Ok(())
+}
+
+/// What becomes of a body for which was waited as long as it had no more than `most` bytes and there was memory for it.
+fn has_come(x: &Exchange<'_>, most: usize) -> HeldBody {
+    match whole(x) {
+        Some(body) if body.len() <= most => HeldBody::Held,
+        Some(_) => HeldBody::TooLong,
+        None if is_short(x) => HeldBody::Memory,
+        // Chunks whose end has not come.
+        None => HeldBody::TooLong,
+    }
 }
 
 /// How long a body is waited for.

@@ -474,8 +474,7 @@ async fn upstream<'c>(
         if !attempts.again(connection, fault, target, (any, None)).await {
             return Err(fault);
         }
-        connection.of_group(group).retries.add(1);
-        of_target.retries.add(1);
+        record::retried_at(connection, (group, target), fault);
         if attempts.bound != Some(target) {
             statistics::redispatched(connection, group, target);
         }

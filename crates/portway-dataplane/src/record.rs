@@ -19,7 +19,7 @@ use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{AccessLog, GroupId, Listener};
 use portway_model::stage::Resolved;
 use portway_telemetry::access_log::number;
-use portway_telemetry::metrics::Limit;
+use portway_telemetry::metrics::{Limit, RetryReason};
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -424,20 +424,36 @@ fn state_of(connection: &Connection, (group, target): (GroupId, usize)) -> Optio
     parts.targets.get(target).map(|it| &**it)
 }
 
-/// Counts that another attempt follows.
-pub(crate) fn retried(x: &Exchange<'_>) {
+/// Counts that another attempt follows one that failed so.
+pub(crate) fn retried(x: &Exchange<'_>, fault: Fault) {
     if let Some(group) = x.attempt.group {
-        x.connection.of_group(group).retries.add(1);
+        let retries = &x.connection.of_group(group).retries;
+        retries.count(retry_reason(fault));
+        if x.scratch.body_limits.held {
+            retries.with_body.add(1);
+        }
         if let Some(target) = x.attempt.target {
             x.connection.of_target(group, target).retries.add(1);
         }
     }
 }
 
-/// The same of an attempt at this target.
-pub(crate) fn retried_at(connection: &Connection, (group, target): (GroupId, usize)) {
-    connection.of_group(group).retries.add(1);
+/// The same of an attempt at this target, without a body.
+pub(crate) fn retried_at(connection: &Connection, (group, target): (GroupId, usize), fault: Fault) {
+    let retries = &connection.of_group(group).retries;
+    retries.count(retry_reason(fault));
     connection.of_target(group, target).retries.add(1);
+}
+
+fn retry_reason(fault: Fault) -> RetryReason {
+    match (fault.stage, fault.code) {
+        (Some(Stage::Connect), _) => RetryReason::Connect,
+        (Some(Stage::Refused), _) => RetryReason::Status,
+        (_, FaultCode::ResponseTimeout | FaultCode::AttemptTimeout) => RetryReason::Timeout,
+        (_, FaultCode::BadResponse(_)) => RetryReason::BadResponse,
+        (Some(Stage::ReusedClosedBeforeResponse), _) => RetryReason::ReusedClosed,
+        _ => RetryReason::NoResponse,
+    }
 }
 
 /// Bytes that were counted while they flowed: what an hour-long tunnel moves must not appear in one piece at its end.

@@ -436,7 +436,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
             }
             return reply::fault(x, downstream, fault).await;
         }
-        crate::record::retried(x);
+        crate::record::retried(x, fault);
     }
 }
 

@@ -144,7 +144,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
         {
             return Err(fault);
         }
-        record::retried_at(connection, at);
+        record::retried_at(connection, at, fault);
     }
 }
 

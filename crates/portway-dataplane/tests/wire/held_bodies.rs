@@ -53,6 +53,9 @@ fn a_body_in_chunks_that_is_too_long_goes_on_at_once() {
         .unwrap();
     // It is answered before it has ended.
     assert!(client.message().unwrap().ends_with(b"ok"));
+    let too_long =
+        "portway_target_group_held_bodies_total{target_group=\"app\",result=\"too_long\"}";
+    assert_eq!(proxy.metric(too_long), 1);
     drop(client);
     proxy.finish(1);
 }

@@ -48,6 +48,12 @@ pub enum Family {
     GroupRequests,
     GroupRetries,
     GroupRetriesRefused,
+    /// `portway_target_group_retried_failures_total`
+    GroupRetriedFailures,
+    /// `portway_target_group_held_bodies_total`
+    GroupHeldBodies,
+    /// `portway_target_group_held_body_retries_total`
+    GroupHeldBodyRetries,
     GroupQueued,
     GroupQueueTime,
     GroupResponseTime,
@@ -97,7 +103,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 61] = [
+    pub const ALL: [Family; 64] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -139,6 +145,9 @@ impl Family {
         Family::GroupRequests,
         Family::GroupRetries,
         Family::GroupRetriesRefused,
+        Family::GroupRetriedFailures,
+        Family::GroupHeldBodies,
+        Family::GroupHeldBodyRetries,
         Family::GroupQueued,
         Family::GroupQueueTime,
         Family::GroupResponseTime,
@@ -230,6 +239,9 @@ impl Family {
             Family::GroupRequests => ("portway_target_group_requests_total", Counter, &["target_group", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
             Family::GroupRetries => ("portway_target_group_retries_total", Counter, GROUP, "Attempts after the first one, in attempts."),
             Family::GroupRetriesRefused => ("portway_target_group_retries_refused_total", Counter, GROUP, "Attempts that did not follow because the budget of retries was spent, in attempts."),
+            Family::GroupRetriedFailures => ("portway_target_group_retried_failures_total", Counter, &["target_group", "reason"], "Attempts that failed and were followed by another, by what failed, in attempts; reasons that did not occur are left out."),
+            Family::GroupHeldBodies => ("portway_target_group_held_bodies_total", Counter, &["target_group", "result"], "Bodies of requests to a group with retry_body_bytes, in requests: held are those that can be sent again; too_long and memory (which was short) went on as they came. What did not occur is left out."),
+            Family::GroupHeldBodyRetries => ("portway_target_group_held_body_retries_total", Counter, GROUP, "Attempts after the first one that sent a held body again, in attempts."),
             Family::GroupQueued => ("portway_target_group_queued", Gauge, GROUP, "Requests, or TCP connections, that wait for room at a target now, in requests."),
             Family::GroupQueueTime => ("portway_target_group_queue_seconds", Histogram, GROUP, "How long those that waited for room at a target did, whatever came of it, in seconds."),
             Family::GroupResponseTime => ("portway_target_group_response_time_seconds", Histogram, GROUP, "From the complete head of a request to the complete head of the target's response, in seconds."),
@@ -462,7 +474,7 @@ impl Limit {
             Limit::PasswordChecks => ("password_checks", "passwords that wait to be held against a hash, in all or of one source: 503 is answered"),
             Limit::AdminSilence => ("admin_silence", "time of a connection to the admin address without a word: it is closed"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
-            Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
+            Limit::AccessLogBatches => ("access_log_batches", "bytes of access logs waiting for a writer: records are dropped"),
         }
     }
 }

@@ -15,6 +15,7 @@ mod family;
 mod figures;
 mod handshake;
 mod render;
+mod retries;
 mod rules;
 mod shard;
 mod totals;
@@ -30,6 +31,7 @@ pub use render::{
     CertificateFigures, CircuitFigures, MOST_CERTIFICATES, MemoryFigures, NameFigures,
     ProcessFigures, TargetFigures, TargetHealth,
 };
+pub use retries::{HeldBody, Retries, RetryReason};
 pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
     WorkerMetrics,

@@ -9,6 +9,7 @@ use super::cell::{BUCKET_BOUNDS, Histogram};
 use super::family::{Drained, Family, Limit, NameResult, OcspResult};
 use super::figures::{CheckFigures, LogFigures, TableFigures};
 use super::handshake::HandshakeFailure;
+use super::retries::{HeldBody, RetryReason};
 use super::shard::{
     GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics, Tokens,
 };
@@ -307,8 +308,11 @@ impl Registry {
                 }
             }
             Family::GroupRequests => self.group_classes(page),
-            Family::GroupRetries => self.groups(page, |g| g.retries.value()),
+            Family::GroupRetries => self.groups(page, |g| g.retries.total()),
             Family::GroupRetriesRefused => self.groups(page, |g| g.retries_refused.value()),
+            Family::GroupRetriedFailures => self.retried_failures(page),
+            Family::GroupHeldBodies => self.held_bodies(page),
+            Family::GroupHeldBodyRetries => self.groups(page, |g| g.retries.with_body.value()),
             Family::GroupQueued => self.groups(page, |g| g.queued.value()),
             Family::GroupQueueTime => {
                 for (name, blocks) in self.by_group() {
@@ -473,6 +477,24 @@ impl Registry {
             page.sample(&[name, "answered"], sum(|it| it.answered.value()));
             page.sample(&[name, "failed"], sum(|it| it.failed.value()));
             page.sample(&[name, "dropped"], sum(|it| it.dropped.value()));
+        }
+    }
+
+    fn retried_failures(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_group() {
+            for reason in RetryReason::ALL {
+                let count = blocks.clone().map(|g| i128::from(g.retries.reason(reason)));
+                page.unless_zero(&[name, reason.word()], count.sum());
+            }
+        }
+    }
+
+    fn held_bodies(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_group() {
+            for result in HeldBody::ALL {
+                let count = blocks.clone().map(|g| i128::from(g.retries.bodies(result)));
+                page.unless_zero(&[name, result.word()], count.sum());
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::cell::{Average, Counter, Gauge, Histogram, Level};
 use super::family::Limit;
 use super::handshake::HandshakeFailures;
+use super::retries::Retries;
 use super::rules::RuleCounters;
 use super::{Kept, Names};
 use crate::record::FaultCode;
@@ -187,8 +188,8 @@ impl ListenerMetrics {
 pub struct GroupMetrics {
     /// Requests by status of the target.
     pub requests: StatusClasses,
-    /// Attempts after the first.
-    pub retries: Counter,
+    /// Attempts after the first, and bodies that are held for them.
+    pub retries: Retries,
     /// Those that did not follow because the budget was spent.
     pub retries_refused: Counter,
     /// Requests that wait for room.

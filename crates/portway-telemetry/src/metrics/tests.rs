@@ -128,7 +128,9 @@ fn golden_text() {
         listener.request_duration.observe(Duration::from_millis(7));
         listener.request_duration.observe(Duration::from_secs(61));
         shard.group(0).requests.count(404);
-        shard.group(0).retries.add(1);
+        shard.group(0).retries.count(RetryReason::Timeout);
+        shard.group(0).retries.count_body(HeldBody::TooLong);
+        shard.group(0).retries.with_body.add(1);
         shard
             .group(0)
             .response_time
@@ -208,7 +210,8 @@ fn a_reload_keeps_what_keeps_its_name() {
         shard.worker().accept_errors.add(1);
         shard.listener(0).connections.add(1);
         shard.listener(1).connections.add(10);
-        shard.group(0).retries.add(2);
+        shard.group(0).retries.count(RetryReason::Connect);
+        shard.group(0).retries.count(RetryReason::Status);
         shard.target(0, 1).connections.add(5);
         shard.target(1, 0).connections.add(7);
     }

@@ -211,7 +211,7 @@ impl Registry {
             sum.denied_requests += block.denied_requests.value();
             sum.denied_responses += block.denied_responses.value();
             sum.failures.add(&block.failures);
-            sum.retries += block.retries.value();
+            sum.retries += block.retries.total();
             sum.redispatches += block.redispatches.value();
         }
         sum.sessions_open = at_least_zero(open);

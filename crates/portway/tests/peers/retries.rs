@@ -230,6 +230,20 @@ fn bodies_that_are_held_are_sent_again() {
     check("POST");
     let retries = number(&stage, "portway_target_group_retries_total");
     assert!(retries >= 30, "{retries}");
+    // Metrics say why, and that bodies were sent again.
+    let labelled = |name: &str, label: &str, value: &str| {
+        let line = format!("{name}{{target_group=\"app\",{label}=\"{value}\"}} ");
+        stage.metric(&line).parse::<u64>().unwrap()
+    };
+    let reasons = ["connect", "status", "no_response"];
+    let failures = "portway_target_group_retried_failures_total";
+    let counts = reasons.map(|it| labelled(failures, "reason", it));
+    assert!(counts.iter().all(|it| *it > 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<u64>(), retries, "{counts:?}");
+    let again = number(&stage, "portway_target_group_held_body_retries_total");
+    assert_eq!(again, retries);
+    let bodies = "portway_target_group_held_bodies_total";
+    assert_eq!(labelled(bodies, "result", "held"), 32);
     // Longer ones go on as they come, and only once they are sent.
     let short = format!("retry_body_bytes = 1000\n{on}");
     stage.becomes(&with(&[no, app.port], &short));
@@ -238,6 +252,9 @@ fn bodies_that_are_held_are_sent_again() {
         answers.contains("HTTP/1.1 503 ") && answers.contains("X-Server: app"),
         "{answers:.300}"
     );
+    send("PUT", "Transfer-Encoding: chunked");
+    assert_eq!(labelled(bodies, "result", "too_long"), 10);
+    assert_eq!(labelled(bodies, "result", "held"), 32);
     stage.becomes(&with(&all, &held));
     check("PUT");
     // Nobody is there.
