@@ -7,13 +7,17 @@
 use portway_model::log::LogLevel;
 use portway_telemetry::metrics::SharedCounter;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel as channel_of};
 use std::time::SystemTime;
 
 /// Bytes after which a worker hands its buffer over.
 pub const BATCH_BYTES: usize = 32 * 1024;
-/// Batches that may wait for the writer: with [`BATCH_BYTES`] 4 MiB, some 20,000 records.
-pub const BATCHES: usize = 128;
+/// Bytes of records, with what is noted of them, that may wait for a writer: some 20,000 records. However small batches are, so
+/// many wait before one is dropped.
+pub const WAITING_BYTES: usize = 4 * 1024 * 1024;
+/// What a batch costs beside its records.
+const BATCH_COST: usize = 64;
 
 /// The workers' end: every destination of one listener.
 #[derive(Debug, Clone)]
@@ -25,10 +29,18 @@ pub struct LogSink {
 /// One writer, as those see it who send to it.
 #[derive(Debug, Clone)]
 pub struct LogSender {
-    packets: SyncSender<Packet>,
+    packets: Sender<Packet>,
+    queue: Arc<Queue>,
     /// As many as there are of these.
     holders: Arc<()>,
     counts: Arc<Counts>,
+}
+
+/// What both ends know of what waits.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: AtomicUsize,
+    is_ending: AtomicBool,
 }
 
 /// What became of records for one writer.
@@ -44,6 +56,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct LogStream {
     packets: Receiver<Packet>,
+    queue: Arc<Queue>,
 }
 
 /// A batch on its way to one destination.
@@ -81,13 +94,16 @@ pub struct Mark {
 
 /// A writer's two ends.
 pub fn channel() -> (LogSender, LogStream) {
-    let (sender, receiver) = sync_channel(BATCHES);
+    let (packets, receiver) = channel_of();
+    let queue = Arc::new(Queue::default());
     let sender = LogSender {
-        packets: sender,
+        packets,
+        queue: Arc::clone(&queue),
         holders: Arc::default(),
         counts: Arc::default(),
     };
-    (sender, LogStream { packets: receiver })
+    let packets = receiver;
+    (sender, LogStream { packets, queue })
 }
 
 impl LogSender {
@@ -107,12 +123,33 @@ impl LogSender {
 
     /// As [`Self::send`], for what is no record: nothing is counted.
     pub fn offer(&self, batch: Arc<Batch>, form: usize) -> u32 {
-        match self.packets.try_send(Packet { batch, form }) {
+        let (cost, records) = (batch.cost(), batch.records);
+        let has_room = |waiting: usize| {
+            // A batch that is longer than all the room may wait alone.
+            let next = waiting + cost;
+            (waiting == 0 || next <= WAITING_BYTES).then_some(next)
+        };
+        let order = Ordering::Relaxed;
+        if self
+            .queue
+            .bytes
+            .fetch_update(order, order, has_room)
+            .is_err()
+        {
+            return records;
+        }
+        match self.packets.send(Packet { batch, form }) {
             Ok(()) => 0,
-            Err(TrySendError::Full(packet) | TrySendError::Disconnected(packet)) => {
-                packet.batch.records
+            Err(_) => {
+                self.queue.bytes.fetch_sub(cost, order);
+                records
             }
         }
+    }
+
+    /// The writer is to hold nothing back any more: it writes what can be written, and ends.
+    pub fn end_soon(&self) {
+        self.queue.is_ending.store(true, Ordering::Relaxed);
     }
 }
 
@@ -155,6 +192,11 @@ impl From<LogSender> for LogSink {
 }
 
 impl Batch {
+    /// Bytes that it takes while it waits.
+    fn cost(&self) -> usize {
+        BATCH_COST + self.lines.len() + size_of_val(self.marks.as_slice())
+    }
+
     /// Each record with its mark: structured data and text, without the line feed.
     pub fn marked(&self) -> impl Iterator<Item = (&Mark, &[u8], &[u8])> {
         let mut start = 0;
@@ -172,14 +214,38 @@ impl Iterator for LogStream {
 
     /// Waits for the next batch; `None` when every sink is gone.
     fn next(&mut self) -> Option<Packet> {
-        self.packets.recv().ok()
+        let packet = self.packets.recv().ok()?;
+        Some(self.taken(packet))
     }
 }
 
 impl LogStream {
     /// The next batch, where one is waiting.
     pub fn try_next(&mut self) -> Option<Packet> {
-        self.packets.try_recv().ok()
+        let packet = self.packets.try_recv().ok()?;
+        Some(self.taken(packet))
+    }
+
+    /// What it needs to know while it is read from.
+    pub fn ending(&self) -> Ending {
+        Ending(Arc::clone(&self.queue))
+    }
+
+    fn taken(&self, packet: Packet) -> Packet {
+        let cost = packet.batch.cost();
+        self.queue.bytes.fetch_sub(cost, Ordering::Relaxed);
+        packet
+    }
+}
+
+/// Whether a writer is to end.
+#[derive(Debug)]
+pub struct Ending(Arc<Queue>);
+
+impl Ending {
+    /// True where it is to hold nothing back any more.
+    pub fn has_come(&self) -> bool {
+        self.0.is_ending.load(Ordering::Relaxed)
     }
 }
 
@@ -213,19 +279,36 @@ mod tests {
     #[test]
     fn each_destination_loses_for_itself() {
         let (fast, mut fast_stream) = channel();
-        let (slow, _slow_stream) = channel();
+        let (slow, mut slow_stream) = channel();
         let (gone, stream) = channel();
         drop(stream);
         let sink = LogSink::new(vec![(fast, 1), (slow, 0), (gone, 0)], true);
-        let batch = || Batch {
+        // However small batches are: 4 MiB wait.
+        for bytes in [0, 1_000, 30_000] {
+            let batch = || Batch {
+                lines: vec![b'x'; bytes],
+                records: 3,
+                ..Batch::default()
+            };
+            for _ in 0..WAITING_BYTES / (bytes + BATCH_COST) {
+                assert_eq!(sink.send(batch()), 3, "{bytes}");
+                assert_eq!(fast_stream.try_next().map(|packet| packet.form), Some(1));
+            }
+            assert_eq!(sink.send(batch()), 6, "{bytes}");
+            assert!(fast_stream.try_next().is_some());
+            while slow_stream.try_next().is_some() {}
+        }
+        // One that is longer than that waits alone.
+        let long = || Batch {
+            lines: vec![b'x'; WAITING_BYTES],
             records: 3,
             ..Batch::default()
         };
-        for _ in 0..BATCHES {
-            assert_eq!(sink.send(batch()), 3);
-            assert_eq!(fast_stream.try_next().map(|packet| packet.form), Some(1));
-        }
-        assert_eq!(sink.send(batch()), 6);
+        assert_eq!(sink.send(long()), 3);
         assert!(fast_stream.try_next().is_some());
+        assert_eq!(sink.send(long()), 6);
+        assert!(!slow_stream.ending().has_come());
+        sink.to[1].0.end_soon();
+        assert!(slow_stream.ending().has_come());
     }
 }

@@ -280,8 +280,19 @@ pub enum Event<'a> {
         log: &'a str,
         /// Why.
         error: &'a dyn fmt::Display,
-        /// How many were lost; 0 where none was.
+        /// How many were lost since it was told last; 0 where none was.
         records: u64,
+        /// How many since the first of them.
+        in_all: u64,
+    },
+    /// No record of an access log was lost for a while.
+    AccessLogRecovered {
+        /// The destination.
+        log: &'a str,
+        /// How many were lost in all.
+        records: u64,
+        /// From the first to the last one.
+        after: Duration,
     },
 }
 
@@ -323,6 +334,7 @@ impl Event<'_> {
             Event::DrainDeadlineReached { .. } => "drain_deadline_reached",
             Event::ShutdownEnded { .. } => "shutdown_ended",
             Event::AccessLogFailed { .. } => "access_log_failed",
+            Event::AccessLogRecovered { .. } => "access_log_recovered",
         }
     }
 
@@ -368,6 +380,7 @@ impl Event<'_> {
             | Event::OcspFetched { .. }
             | Event::MembersChanged { .. }
             | Event::MemoryEnough { .. }
+            | Event::AccessLogRecovered { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
             | Event::UpgradeStarted { .. }
@@ -656,18 +669,40 @@ impl fmt::Display for Event<'_> {
                 log,
                 error,
                 records: 0,
+                ..
             } => write!(f, "access log {log}: {error}"),
             Event::AccessLogFailed {
                 log,
                 error,
                 records,
+                in_all,
             } => {
-                write!(
-                    f,
-                    "access log {log} lost {records} {}: {error}",
-                    plural(*records, "record")
-                )
+                let word = plural(*records, "record");
+                match in_all == records {
+                    true => write!(f, "access log {log} lost {records} {word}: {error}"),
+                    false => write!(
+                        f,
+                        "access log {log} lost {records} {word} more, {in_all} since it began: {error}"
+                    ),
+                }
             }
+            Event::AccessLogRecovered {
+                log,
+                records: 0,
+                after,
+            } => write!(f, "access log {log} is written again, after {after:?}"),
+            Event::AccessLogRecovered {
+                log,
+                records,
+                after,
+            } => write!(
+                f,
+                "access log {log} loses nothing any more: {records} {} lost in {after:?}",
+                match records {
+                    1 => "record was",
+                    _ => "records were",
+                }
+            ),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! gone loses records, counted, and never stops traffic. Told to reopen, a thread opens its file by its path again, so
 //! that a file can be moved away while Portway runs. Events are told on the same way ([`Tellers`]).
 
+mod losses;
 mod output;
 mod spans;
 
@@ -12,8 +13,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +30,8 @@ use portway_telemetry::syslog::{Framer, Message, Speaker};
 use portway_telemetry::zone::Zone;
 
 use crate::sources::folder_of;
+pub use losses::{AGAIN, OVER};
+use losses::{Trouble, Watched};
 use output::{Messages, Output, Place};
 
 /// Time for what is still waiting to be written at the end of the process.
@@ -53,6 +56,8 @@ pub struct LogWriters {
     threads: Vec<(LogSender, JoinHandle<()>)>,
     /// What became of the records of each, by the name of its place; collectors of spans are not among them.
     counts: Vec<(String, Arc<Counts>)>,
+    /// What is told of each.
+    watched: Vec<Watched>,
     /// Those that nobody sends to any more write what is left.
     ending: Vec<JoinHandle<()>>,
     reopeners: Vec<Reopener>,
@@ -374,8 +379,14 @@ impl LogWriters {
             let counts = sender.counts().clone();
             self.counts.push((writer.output.place.to_string(), counts));
         }
+        let trouble = Trouble::default();
+        self.watched.push(Watched::new(
+            writer.output.place.to_string(),
+            sender.counts().clone(),
+            trouble.clone(),
+        ));
         let thread = thread::Builder::new().name("portway-log".to_owned());
-        let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
+        let thread = thread.spawn(move || writer.run(&wanted, &trouble, &metrics))?;
         for (key, form) in keys.into_iter().zip(0..) {
             self.known.0.insert(key, (sender.clone(), form));
         }
@@ -399,8 +410,21 @@ impl LogWriters {
             self.known.0.retain(|_, (it, _)| !it.is_of(&sender));
             let counts = sender.counts();
             self.counts.retain(|(_, it)| !Arc::ptr_eq(it, counts));
+            sender.end_soon();
             self.ending.push(thread);
         }
+    }
+
+    /// Says in the log of the process what destinations lose.
+    pub fn tell_losses(&mut self, now: Instant) {
+        for watched in &mut self.watched {
+            watched.look(now, false);
+        }
+        // Nobody counts there any more.
+        let gone = self
+            .watched
+            .extract_if(.., |it| Arc::strong_count(&it.counts) == 1);
+        gone.for_each(|mut it| it.look(now, true));
     }
 
     /// What became of the records for each place, in the order of their names; one that is left and written to again counts once.
@@ -431,9 +455,10 @@ impl LogWriters {
 
     /// Writes out what is waiting and ends the threads; to be called when no worker writes any more. Takes no longer than
     /// [`FLUSH_DEADLINE`]: a standard output that nobody reads must not keep the process alive.
-    pub fn close(self) {
+    pub fn close(mut self) {
         let deadline = Instant::now() + FLUSH_DEADLINE;
         for (sender, _) in &self.threads {
+            sender.end_soon();
             while sender.offer(end(), 0) > 0 && Instant::now() < deadline {
                 thread::sleep(FLUSH_LOOK);
             }
@@ -443,6 +468,9 @@ impl LogWriters {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(FLUSH_LOOK);
             }
+        }
+        for watched in &mut self.watched {
+            watched.look(Instant::now(), true);
         }
     }
 }
@@ -459,7 +487,7 @@ fn end() -> Arc<Batch> {
 impl Writer {
     /// Writes until there is nothing more. An empty batch is a wish to look whether the file shall be opened again, one
     /// that says it has a record the end.
-    fn run(self, wanted: &AtomicBool, metrics: &Registry) {
+    fn run(self, wanted: &AtomicBool, trouble: &Trouble, metrics: &Registry) {
         let Writer {
             sender,
             stream,
@@ -469,7 +497,10 @@ impl Writer {
         } = self;
         let counts = sender.counts().clone();
         drop(sender);
-        let mut failing = false;
+        let ending = stream.ending();
+        let is_in_the_way = |why: Option<&io::Error>| {
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(ToString::to_string);
+        };
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for packet in stream {
             if wanted.swap(false, Ordering::AcqRel)
@@ -479,6 +510,7 @@ impl Writer {
                     log: &output.place.to_string(),
                     error: &format!("cannot open it again, the old file stays: {error}"),
                     records: 0,
+                    in_all: 0,
                 });
             }
             match (packet.batch.lines.is_empty(), packet.batch.records) {
@@ -492,9 +524,16 @@ impl Writer {
             };
             let messages = form.messages(&packet.batch, (&mut bytes, &mut ends));
             let process = metrics.process();
-            match output.write(&messages) {
+            let written = output.write(&messages, |error| {
+                // That it is not its turn to be connected to again says less than why it was not the last time.
+                if error.kind() != io::ErrorKind::NotConnected {
+                    is_in_the_way(Some(error));
+                }
+                ending.has_come()
+            });
+            match written {
                 Ok(()) => {
-                    failing = false;
+                    is_in_the_way(None);
                     counts.written.add(messages.ends.len() as u64);
                     if output.takes_spans() {
                         process.spans_sent.add(u64::from(packet.batch.records));
@@ -509,13 +548,8 @@ impl Writer {
                         false => &process.access_log_dropped,
                     };
                     counter.add(records);
-                    // Once for each time it begins to fail: a full disk must not fill the process log.
-                    if !std::mem::replace(&mut failing, true) {
-                        emit(&Event::AccessLogFailed {
-                            log: &output.place.to_string(),
-                            error: &error,
-                            records,
-                        });
+                    if error.kind() != io::ErrorKind::NotConnected {
+                        is_in_the_way(Some(&error));
                     }
                 }
             }

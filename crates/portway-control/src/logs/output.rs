@@ -1,8 +1,8 @@
 //! Where a writer writes to: files and streams, which take lines in one piece, and sockets, which take message by message.
 //!
 //! A receiver that is gone, full or slow loses what it is sent, and nothing else happens to anybody: datagrams are sent
-//! without waiting, a stream over TCP has a second to take what it is given, and one that is gone is tried again a second
-//! later at the earliest.
+//! without waiting. What is for a stream over TCP that is gone or takes nothing is held, and what follows waits behind it as
+//! long as there is room; one that is gone is tried again a second later at the earliest.
 
 use super::spans::Collector;
 use crate::own_descriptors::Ourselves;
@@ -16,12 +16,16 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time to connect to a syslog server over TCP, and for it to take a batch: longer, and records of other batches are lost.
+/// Time to connect to a syslog server over TCP, and for it to take something of a batch before it is told that it is slow.
 const TCP_PATIENCE: Duration = Duration::from_secs(1);
 /// Time between two attempts to connect to a syslog server over TCP.
 const TCP_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a server over TCP may be connected to again, and whether it is waited for any more.
+const TCP_LOOK: Duration = Duration::from_millis(50);
 
 /// What a writer writes to. Destinations with the same place have one writer, whatever else they say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -124,13 +128,17 @@ impl Output {
         Ok(())
     }
 
-    /// Writes messages; the error says how many of them were lost.
-    pub(super) fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
-        let count = messages.ends.len() as u64;
+    /// Writes messages; the error says how many of them were lost. Those for a stream over TCP are held until it takes them, or
+    /// `gives_up` says, when it is told what is in the way, that nothing is held any more.
+    pub(super) fn write(
+        &mut self,
+        messages: &Messages<'_>,
+        gives_up: impl FnMut(&io::Error) -> bool,
+    ) -> Result<(), (u64, io::Error)> {
         match &mut self.writer {
             Writer::Stream(lines) => lines.write(messages),
             Writer::Collector(collector) => collector.write(messages.bytes),
-            Writer::Tcp(tcp) => tcp.write(messages.bytes).map_err(|error| (count, error)),
+            Writer::Tcp(tcp) => tcp.write(messages, gives_up),
             Writer::Udp(socket, to) => {
                 each_datagram(messages, |message| socket.send_to(message, *to))
             }
@@ -298,12 +306,50 @@ impl Tcp {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(
+        &mut self,
+        messages: &Messages<'_>,
+        mut gives_up: impl FnMut(&io::Error) -> bool,
+    ) -> Result<(), (u64, io::Error)> {
+        let mut taken = 0;
+        while let Err(error) = self.write_on(messages.bytes, &mut taken) {
+            if self.stream.is_none() {
+                // What a connection was in the middle of begins anew on the next.
+                let whole = messages.ends.partition_point(|end| *end <= taken);
+                let before = whole.checked_sub(1).and_then(|it| messages.ends.get(it));
+                taken = before.copied().unwrap_or(0);
+            }
+            if gives_up(&error) {
+                self.stream = None;
+                let whole = messages.ends.partition_point(|end| *end <= taken);
+                return Err(((messages.ends.len() - whole) as u64, error));
+            }
+            if self.stream.is_none() {
+                thread::sleep(TCP_LOOK);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on behind what was taken. A stream that is only slow stays.
+    fn write_on(&mut self, bytes: &[u8], taken: &mut usize) -> io::Result<()> {
         let mut stream = match self.stream.take() {
             Some(stream) if !has_ended(&stream) => stream,
-            _ => self.connect()?,
+            Some(_) => return Err(io::ErrorKind::ConnectionReset.into()),
+            None => self.connect()?,
         };
-        stream.write_all(bytes)?;
+        while let Some(rest) = bytes.get(*taken..).filter(|it| !it.is_empty()) {
+            match stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => *taken += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_slow(&error) => {
+                    self.stream = Some(stream);
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         self.stream = Some(stream);
         Ok(())
     }
@@ -318,6 +364,14 @@ impl Tcp {
         stream.set_write_timeout(Some(TCP_PATIENCE))?;
         Ok(stream)
     }
+}
+
+/// True where there was no room in time.
+fn is_slow(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// True where the server has closed its side: what is written then would be lost without an error. Servers of syslog

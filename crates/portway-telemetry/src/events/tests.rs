@@ -259,6 +259,7 @@ fn lines() {
             log: "a.log",
             error: &"disk full",
             records: 9,
+            in_all: 9,
         },
         "access_log_failed",
         Level::ERROR,
@@ -269,9 +270,41 @@ fn lines() {
             log: "a.log",
             error: &"cannot open it",
             records: 0,
+            in_all: 0,
         },
         "access_log_failed",
         Level::ERROR,
         "access log a.log: cannot open it",
+    );
+    check(
+        Event::AccessLogFailed {
+            log: "a.log",
+            error: &"disk full",
+            records: 9,
+            in_all: 700,
+        },
+        "access_log_failed",
+        Level::ERROR,
+        "access log a.log lost 9 records more, 700 since it began: disk full",
+    );
+    check(
+        Event::AccessLogRecovered {
+            log: "a.log",
+            records: 700,
+            after: Duration::from_secs(93),
+        },
+        "access_log_recovered",
+        Level::INFO,
+        "access log a.log loses nothing any more: 700 records were lost in 93s",
+    );
+    check(
+        Event::AccessLogRecovered {
+            log: "a.log",
+            records: 0,
+            after: Duration::from_secs(3),
+        },
+        "access_log_recovered",
+        Level::INFO,
+        "access log a.log is written again, after 3s",
     );
 }

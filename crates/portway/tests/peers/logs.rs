@@ -92,6 +92,21 @@ fn is_whole(line: &str) {
     assert_eq!(record["status"], 200, "{line}");
 }
 
+/// What the log of the process says of a destination: how many records were lost, by the lines that say so as they happen, and in
+/// all where it says that it is over.
+fn told(log: &str, destination: &str) -> (u64, Vec<u64>) {
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<u64>().unwrap();
+    let after = |sign: &str| {
+        let sign = format!("access log {destination} {sign}");
+        let found = log.split(&sign).skip(1).map(number);
+        found.collect::<Vec<_>>()
+    };
+    (
+        after("lost ").iter().sum(),
+        after("loses nothing any more: "),
+    )
+}
+
 #[test]
 fn a_syslog_server_over_tcp_is_late_dies_and_comes_back() {
     let (one, web, syslog) = (Echo::start("one"), free_port(), free_port());
@@ -100,29 +115,111 @@ fn a_syslog_server_over_tcp_is_late_dies_and_comes_back() {
     );
     let stage = Stage::with(Scene::new(), &text(web, one.port, &to), &[]);
     let place = format!("tcp@127.0.0.1:{syslog}");
-    // Nobody is there yet.
-    until_lost(&stage, web, &place);
-    for path in ["/first", "/second"] {
+    // Nobody is there yet: records wait.
+    let mut client = Client::new(web);
+    for number in 0..500 {
+        assert_eq!(client.ask(&format!("/early/{number}/")), "one");
+    }
+    let waits = format!("access log {place}: Connection refused (os error 111); what comes waits");
+    eventually("it is told", || {
+        stage.first.log().contains(&waits).then_some(())
+    });
+    assert_eq!(counted(&stage, "dropped", &place), 0);
+    let accept = |listening: &TcpListener| {
+        let stream = eventually("it connects", || listening.accept().ok()).0;
+        stream.set_nonblocking(true).unwrap();
+        let bytes = Vec::new();
+        Received { stream, bytes }
+    };
+    let listen = || {
         let listening = TcpListener::bind(local(syslog)).unwrap();
         listening.set_nonblocking(true).unwrap();
-        let mut received = None;
-        let line = until_it_arrives(web, path, || {
-            if received.is_none() {
-                let (stream, _) = listening.accept().ok()?;
-                stream.set_nonblocking(true).unwrap();
-                let bytes = Vec::new();
-                received = Some(Received { stream, bytes });
-            }
-            received.as_mut()?.line()
-        });
+        listening
+    };
+    let listening = listen();
+    let mut received = accept(&listening);
+    for number in 0..500 {
+        let line = eventually("what has waited arrives", || received.line());
         is_whole(&line);
-        assert!(counted(&stage, "written", &place) > 0);
-        drop((received, listening));
-        until_lost(&stage, web, &place);
+        assert!(line.contains(&format!("/early/{number}/")), "{line}");
     }
+    eventually("that is told", || {
+        let again = format!("access log {place} is written again, after ");
+        stage.first.log().contains(&again).then_some(())
+    });
+    // It dies, and more comes than may wait.
+    drop((received, listening));
+    let long = format!("/{}", "x".repeat(6_000));
+    let mut asked = 0;
+    eventually("records are lost", || {
+        (0..100).for_each(|_| assert_eq!(client.ask(&long), "one"));
+        asked += 100;
+        (counted(&stage, "dropped", &place) > 0).then_some(())
+    });
+    // 4 MiB wait, of records of 6 KB and more.
+    assert!(asked >= 600, "{asked}");
     // A reload goes on with the same writer.
     assert_eq!(stage.json(&["reload"])["ok"], true);
-    until_lost(&stage, web, &place);
+    let listening = listen();
+    let mut received = accept(&listening);
+    let line = until_it_arrives(web, "/after", || {
+        let mut lines = std::iter::from_fn(|| received.line());
+        lines.find(|it| it.contains("/after"))
+    });
+    is_whole(&line);
+    // All that were lost are told of.
+    let (_, over) = eventually("it is over", || {
+        while received.line().is_some() {}
+        let told = told(&stage.first.log(), &place);
+        (!told.1.is_empty()).then_some(told)
+    });
+    assert_eq!(over, [counted(&stage, "dropped", &place)]);
+}
+
+/// A server over TCP that reads nothing for a while is waited for, and what it had not room for arrives whole.
+#[test]
+fn a_syslog_server_over_tcp_that_reads_slowly_gets_everything() {
+    let (one, web) = (Echo::start("one"), free_port());
+    let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listening.local_addr().unwrap().port();
+    let to = format!(
+        "{{ to = {{ syslog = 'tcp@127.0.0.1:{port}', format = 'rfc5424', facility = 'local1', tag = 'lb', hostname = 'edge', length = 8000 }} }}"
+    );
+    let stage = Stage::with(Scene::new(), &text(web, one.port, &to), &[]);
+    let place = format!("tcp@127.0.0.1:{port}");
+    let mut client = Client::new(web);
+    assert_eq!(client.ask("/first"), "one");
+    let stream = listening.accept().unwrap().0;
+    stream.set_nonblocking(true).unwrap();
+    let bytes = Vec::new();
+    let mut received = Received { stream, bytes };
+    // More than the kernel has room for, less than may wait.
+    let long = "x".repeat(3_000);
+    let mut asked = 0;
+    let waits = format!("access log {place}: ");
+    let is_slow = || stage.first.log().contains(&waits);
+    while !is_slow() {
+        for _ in 0..100 {
+            assert_eq!(client.ask(&format!("/{asked}/{long}")), "one");
+            asked += 1;
+        }
+        eventually("it is written, or waits", || {
+            let is_written = counted(&stage, "written", &place) == asked as u64 + 1;
+            (is_written || is_slow()).then_some(())
+        });
+    }
+    let mut numbers = Vec::new();
+    while numbers.len() < asked {
+        let line = eventually("a record arrives", || received.line());
+        is_whole(&line);
+        let number = line.split('/').find_map(|it| it.parse::<usize>().ok());
+        numbers.extend(number.filter(|_| line.contains(&long)));
+    }
+    let expected: Vec<usize> = (0..asked).collect();
+    assert_eq!(numbers, expected);
+    assert_eq!(counted(&stage, "dropped", &place), 0);
+    let second = listening.set_nonblocking(true).map(|()| listening.accept());
+    assert!(second.unwrap().is_err(), "it has connected again");
 }
 
 #[test]
@@ -234,8 +331,13 @@ fn a_full_disk_loses_records_and_nothing_else() {
     let lost = counted(&stage, "dropped", destination);
     assert_eq!(written as u64 + lost, asked);
     assert_eq!(counted(&stage, "written", destination), written as u64);
-    let log = stage.first.log();
-    assert_eq!(log.matches("small/access.log").count(), 2, "{log}");
+    // All that were lost are told of, once it is over.
+    let (as_they_happen, over) = eventually("it is over", || {
+        let told = told(&stage.first.log(), destination);
+        (told.1.iter().sum::<u64>() == lost).then_some(told)
+    });
+    assert!((1..=lost).contains(&as_they_happen), "{as_they_happen}");
+    assert!((1..=2).contains(&over.len()), "{over:?}");
 }
 
 /// Its standard output is a pipe that somebody holds open.
