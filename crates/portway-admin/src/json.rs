@@ -503,6 +503,9 @@ pub struct Certificate {
     /// The last second of the answer of OCSP that clients are shown with it; 0 where there is none, left out where none is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ocsp_until: Option<i64>,
+    /// Its authority says, by OCSP, that it is revoked; left out where it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
 }
 
 impl From<&LoadedCertificate> for Certificate {
@@ -513,6 +516,7 @@ impl From<&LoadedCertificate> for Certificate {
             not_before: it.not_before,
             not_after: it.not_after,
             ocsp_until: None,
+            revoked: false,
         }
     }
 }
@@ -525,6 +529,7 @@ impl From<control::CertificateStatus> for Certificate {
             not_before: it.not_before,
             not_after: it.not_after,
             ocsp_until: it.ocsp_until,
+            revoked: it.revoked,
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct CertificateStatus {
     pub not_after: i64,
     /// The last second of the answer of OCSP that is shown with it; 0: none is, `None`: none is wanted.
     pub ocsp_until: Option<i64>,
+    /// Its authority says that it is revoked.
+    pub revoked: bool,
 }
 
 /// The process.
@@ -291,6 +293,7 @@ fn certificates(snapshot: &Snapshot, all: &Certificates) -> Vec<CertificateStatu
         not_before: identity.not_before,
         not_after: identity.not_after,
         ocsp_until: identity.ocsp_until(now),
+        revoked: identity.is_revoked(),
     });
     status.collect()
 }

@@ -2,6 +2,9 @@
 //!
 //! With GET where the address with the question in it is short, which caches in between can answer; by POST where it is not, or
 //! where what the GET brings is no answer: some responders take no GET, and say so with a status of HTTP or with one of OCSP.
+//!
+//! A GET that brings nothing at all (no connection, no answer in time) is not followed by a POST: neither RFC asks for that, silence
+//! says nothing of the method, and a dead responder would hold a place twice as long. The same is asked again after the pause.
 
 use std::time::Duration;
 

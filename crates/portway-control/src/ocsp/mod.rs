@@ -31,8 +31,12 @@ use fetch::fetch;
 
 /// Fetches at once.
 pub const OCSP_FETCHES_AT_ONCE: usize = 8;
-/// Fetches at once from one responder (its host and port): one that is silent does not hold up what others are asked for.
+/// Fetches at once from one responder (its host and port), once it has given an answer; until then, and where it gave none the last
+/// time, one.
 pub const OCSP_FETCHES_PER_RESPONDER: usize = 2;
+/// Fetches at once from all responders together that gave no answer the last time: however many are silent, half of the places stay
+/// for the others.
+pub const OCSP_FETCHES_OF_SILENT: usize = 4;
 /// The pause after the first fetch that failed; it doubles with each that follows.
 pub const OCSP_FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause between fetches that fail.
@@ -67,6 +71,10 @@ struct Entry {
     counts: (u64, u64),
     /// When the last one ended, and how.
     last: Option<(SystemTime, Result<(), String>)>,
+    /// The same by the clock of pauses, and whether its responder gave an answer.
+    answered: Option<(Instant, bool)>,
+    /// The last answer says that it is revoked.
+    is_revoked: bool,
     told: Option<Told>,
 }
 
@@ -124,6 +132,8 @@ impl Stapler {
             failures: 0,
             counts: (0, 0),
             last: None,
+            answered: None,
+            is_revoked: false,
             told: None,
         }
     }
@@ -222,15 +232,43 @@ impl Stapler {
     }
 }
 
+/// What is known of a responder.
+#[derive(Debug, Clone, Copy, Default)]
+struct Responder {
+    /// Fetches from it that are under way.
+    asked: usize,
+    /// When the last one ended, and whether it brought an answer.
+    last: Option<(Instant, bool)>,
+}
+
+impl Responder {
+    fn is_silent(&self) -> bool {
+        matches!(self.last, Some((_, false)))
+    }
+
+    /// One more may be made, of it alone.
+    fn has_room(&self) -> bool {
+        self.asked
+            < match self.last {
+                Some((_, true)) => OCSP_FETCHES_PER_RESPONDER,
+                _ => 1,
+            }
+    }
+}
+
 /// What is asked next, and when: of responders that are not asked for as much as they may be.
 fn next_of(entries: &HashMap<Key, Entry>) -> Option<(&Key, Instant)> {
-    let mut asked: HashMap<&str, usize> = HashMap::new();
-    for (key, _) in entries.iter().filter(|(_, it)| it.is_asked) {
-        *asked.entry(key.responder()).or_default() += 1;
+    let mut responders: HashMap<&str, Responder> = HashMap::new();
+    for (key, entry) in entries {
+        let of_it = responders.entry(key.responder()).or_default();
+        of_it.asked += usize::from(entry.is_asked);
+        of_it.last = of_it.last.max(entry.answered);
     }
+    let silent = responders.values().filter(|it| it.is_silent());
+    let has_room_for_silent = silent.map(|it| it.asked).sum::<usize>() < OCSP_FETCHES_OF_SILENT;
     let has_room = |key: &Key| {
-        let count = asked.get(key.responder()).copied();
-        count.unwrap_or_default() < OCSP_FETCHES_PER_RESPONDER
+        let of_it = responders.get(key.responder());
+        of_it.is_none_or(|it| it.has_room() && (!it.is_silent() || has_room_for_silent))
     };
     let waiting = entries.iter().filter(|(_, it)| !it.is_asked);
     let next = waiting.filter(|(key, _)| has_room(key));
@@ -288,6 +326,9 @@ impl Entry {
                 // It was good for the same certificate; where its time is over meanwhile, it is not shown.
                 let _ = staple.take(&der, now);
             }
+            if self.is_revoked {
+                staple.revoke();
+            }
             self.staples.push(Arc::downgrade(staple));
         }
         if self.asked != *asked {
@@ -305,11 +346,14 @@ impl Entry {
     /// A fetch has ended.
     fn ended(&mut self, taken: &Result<(Vec<u8>, Validity), Failed>, now: UnixTime) -> Change {
         self.is_asked = false;
+        let has_answered = !matches!(taken, Err(Failed::Fetch(_)));
+        self.answered = Some((Instant::now(), has_answered));
         let (said, pause, change) = match taken {
             Ok((der, validity)) => {
                 for staple in self.live() {
                     let _ = staple.take(der, now);
                 }
+                self.is_revoked = false;
                 self.failures = 0;
                 self.counts.0 += 1;
                 let pause = refresh_after(&self.asked, *validity, now, chance());
@@ -318,7 +362,8 @@ impl Entry {
             Err(failed) => {
                 let is_revoked = matches!(failed, Failed::Answer(NotShown::Revoked));
                 if is_revoked {
-                    self.live().for_each(|it| it.withdraw());
+                    self.is_revoked = true;
+                    self.live().for_each(|it| it.revoke());
                 }
                 let why = match failed {
                     Failed::Fetch(why) => why.clone(),
@@ -404,27 +449,16 @@ mod tests {
 
     #[test]
     fn one_responder_does_not_take_all_places() {
-        let made = self_signed(&["a".to_owned()], 9, UnixTime::now()).unwrap();
-        let source = |text| PemSource { name: "a", text };
-        let sources = [made.certificate_pem.as_bytes(), made.key_pem.as_bytes()].map(source);
-        let (identity, _) = load_identity(&sources, UnixTime::now()).unwrap();
-        let place = |url: String| {
-            let asked = Asked {
-                url,
-                ..asked(300, None)
-            };
-            Arc::new(Staple::of(&identity, Some(asked)))
-        };
-        let silent = (0..20).map(|it| place(format!("http://silent.example/{it}")));
+        let silent = (0..20).map(|it| place(&format!("http://silent.example/{it}")));
         let silent: Vec<_> = silent.collect();
-        let living = [place("http://living.example/".to_owned())];
+        let living = [place("http://living.example/")];
         let stapler = Stapler::default();
         stapler.attach(&silent);
         stapler.attach(&living);
         let now = Instant::now() + Duration::from_secs(1);
         let mut asked: Vec<Job> = std::iter::from_fn(|| stapler.next(now)).collect();
         let of_living = asked.iter().filter(|it| it.key.url.contains("living"));
-        assert_eq!((of_living.count(), asked.len()), (1, 3));
+        assert_eq!((of_living.count(), asked.len()), (1, 2));
         // Nothing is waited for but the end of one of these.
         assert_eq!(stapler.first_due(), None);
         let job = asked.remove(0);
@@ -435,6 +469,68 @@ mod tests {
         drop(entries);
         assert!(stapler.next(now).is_some_and(|it| it.key != job.key));
         assert!(stapler.next(now).is_none());
+    }
+
+    /// A place for an answer from this URL.
+    fn place(url: &str) -> Arc<Staple> {
+        let made = self_signed(&["a".to_owned()], 9, UnixTime::now()).unwrap();
+        let source = |text| PemSource { name: "a", text };
+        let sources = [made.certificate_pem.as_bytes(), made.key_pem.as_bytes()].map(source);
+        let (identity, _) = load_identity(&sources, UnixTime::now()).unwrap();
+        let asked = Asked {
+            url: url.to_owned(),
+            ..asked(300, None)
+        };
+        Arc::new(Staple::of(&identity, Some(asked)))
+    }
+
+    #[test]
+    fn many_silent_responders_leave_half_of_the_places() {
+        let all = (0..40).map(|it| place(&format!("http://silent{}.example/{it}", it % 8)));
+        let all: Vec<_> = all.collect();
+        let stapler = Stapler::default();
+        stapler.attach(&all);
+        let ask = |places: usize| -> Vec<Job> {
+            let now = Instant::now() + Duration::from_secs(7_200);
+            std::iter::from_fn(|| stapler.next(now))
+                .take(places)
+                .collect()
+        };
+        let end = |jobs: Vec<Job>, result: &Result<(Vec<u8>, Validity), Failed>| {
+            let mut entries = stapler.entries();
+            for job in jobs {
+                entries
+                    .get_mut(&job.key)
+                    .unwrap()
+                    .ended(result, UnixTime::now());
+            }
+        };
+        // Nobody knows them yet: each has one place.
+        let first = ask(OCSP_FETCHES_AT_ONCE);
+        assert_eq!(first.len(), 8);
+        let silent = Err(Failed::Fetch("no answer".to_owned()));
+        end(first, &silent);
+        // All of them are known to be silent now.
+        let held = ask(OCSP_FETCHES_AT_ONCE);
+        assert_eq!(held.len(), OCSP_FETCHES_OF_SILENT);
+        let living: Vec<_> = (0..3)
+            .map(|it| place(&format!("http://living.example/{it}")))
+            .collect();
+        stapler.attach(&living);
+        let asked = ask(OCSP_FETCHES_AT_ONCE);
+        assert_eq!(asked.len(), 1);
+        assert!(asked.iter().all(|it| it.key.url.contains("living")));
+        let refused = Err(Failed::Answer(NotShown::OfAnother));
+        end(asked, &refused);
+        // It has answered, whatever it said.
+        assert_eq!(ask(OCSP_FETCHES_AT_ONCE).len(), OCSP_FETCHES_PER_RESPONDER);
+        // One of the silent ones answers: it is none of them any more.
+        end(held, &refused);
+        let asked = ask(usize::MAX);
+        assert_eq!(
+            asked.len(),
+            4 * OCSP_FETCHES_PER_RESPONDER + OCSP_FETCHES_OF_SILENT
+        );
     }
 
     fn asked(min: u64, max: Option<u64>) -> Asked {

@@ -70,6 +70,11 @@ impl Identity {
         Some(staple.validity(now).map_or(0, |it| it.until))
     }
 
+    /// True where its authority says that it is revoked, as far as is known.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.staple.as_ref().is_some_and(|it| it.is_revoked())
+    }
+
     /// Serves these names in place of those in the certificate, where there are any; `!` before one that wildcards leave out.
     #[must_use]
     pub fn serving(mut self, names: &[String]) -> Self {

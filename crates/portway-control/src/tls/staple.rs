@@ -5,6 +5,7 @@
 //! is not shown any more; clients then ask for themselves, or do not.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Staple {
     /// How answers are fetched, where they are.
     pub(crate) asked: Option<Asked>,
     shown: RwLock<Option<Shown>>,
+    /// The last answer that was signed says that the certificate is revoked.
+    is_revoked: AtomicBool,
 }
 
 /// Whom answers are asked of, and how.
@@ -131,6 +134,7 @@ impl Staple {
             issuer: identity.issuer_certificate.clone(),
             asked,
             shown: RwLock::default(),
+            is_revoked: AtomicBool::new(false),
         }
     }
 
@@ -142,7 +146,11 @@ impl Staple {
         let leaf = self.bare.cert.first().ok_or(NotShown::OfAnother)?;
         let issuer = self.issuer.as_deref();
         let may_be_endless = self.asked.is_some();
-        let validity = judge(der, (leaf, issuer), seconds(now), may_be_endless)?;
+        let judged = judge(der, (leaf, issuer), seconds(now), may_be_endless);
+        if judged == Err(NotShown::Revoked) {
+            self.is_revoked.store(true, Ordering::Relaxed);
+        }
+        let validity = judged?;
         let key = CertifiedKey {
             cert: self.bare.cert.clone(),
             key: Arc::clone(&self.bare.key),
@@ -153,11 +161,13 @@ impl Staple {
             validity,
         };
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        self.is_revoked.store(false, Ordering::Relaxed);
         Ok(validity)
     }
 
-    /// Shows nothing from now on.
-    pub(crate) fn withdraw(&self) {
+    /// Shows nothing from now on: the certificate is revoked.
+    pub(crate) fn revoke(&self) {
+        self.is_revoked.store(true, Ordering::Relaxed);
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -166,6 +176,11 @@ impl Staple {
         let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
         let shown = shown.as_ref()?;
         Some((shown.key.ocsp.clone()?, shown.validity))
+    }
+
+    /// True where the last answer that was signed says so.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.is_revoked.load(Ordering::Relaxed)
     }
 
     /// How long the answer that is shown now is true.
@@ -385,6 +400,7 @@ vV8+g+cKTQ0QZkzcmu8R";
             issuer: Some(authority.into()),
             asked: None,
             shown: RwLock::default(),
+            is_revoked: AtomicBool::new(false),
         };
         let at = |seconds: i64| {
             UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap()))

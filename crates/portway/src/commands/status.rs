@@ -122,13 +122,13 @@ fn as_text(status: &Shown) -> String {
     text
 }
 
-/// Certificates that want somebody: they expire soon, or lack the answer of OCSP that is wanted of them.
+/// Certificates that want somebody: they expire soon, are revoked, or lack the answer of OCSP that is wanted of them.
 fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
     let mut rows = vec![row(["CERTIFICATE", "NAMES", "EXPIRES", "WHY"])];
     for it in all {
         let days = (seconds_to(it.not_after as f64) / DAY).floor();
         let lacks = it.ocsp_until == Some(0);
-        if days >= SOON && !lacks {
+        if days >= SOON && !lacks && !it.revoked {
             continue;
         }
         let expires = match days < 0.0 {
@@ -136,6 +136,7 @@ fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
             false => format!("in {days:.0} days"),
         };
         let why = match lacks {
+            _ if it.revoked => "revoked",
             true => "no answer of OCSP",
             false => "",
         };

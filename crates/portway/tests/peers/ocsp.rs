@@ -102,6 +102,12 @@ fn the_answer_of_the_authority_goes_along() {
         let said = reloads();
         assert!(said.contains(wrong), "{said}");
         check(&stage.scene, port, false);
+        let told = stage.command(&["status"]).good();
+        let expected = match state {
+            'R' => " revoked\n",
+            _ => " no answer of OCSP\n",
+        };
+        assert!(told.contains(expected), "{told}");
         // The next good one counts, by whoever may sign it; nothing else has changed.
         answer(&stage.scene, "site", 'V', "named", "site.ocsp");
         let said = reloads();

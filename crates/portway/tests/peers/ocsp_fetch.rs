@@ -154,6 +154,19 @@ fn what_is_revoked_is_not_called_good_any_more() {
         Some(fetches(&stage, "revoked")).filter(|it| *it > 0)
     });
     assert!(revoked > 0);
+    // Status says so, also of the certificate of another configuration.
+    for round in ["before", "after"] {
+        let said = stage.command(&["status"]).good();
+        let line = said.lines().find(|it| it.starts_with("site "));
+        let is_revoked = line.is_some_and(|it| it.ends_with(" revoked"));
+        assert!(is_revoked, "{round} a reload: {said}");
+        let status = stage.portway.status();
+        assert_eq!(status["certificates"][0]["revoked"], true, "{status:#}");
+        stage
+            .scene
+            .file("web.toml", text(port, OFTEN) + "# another\n");
+        stage.command(&["reload"]).good();
+    }
     // Nor by the next process.
     drop(authority);
     let log = stage.portway.stop();
@@ -166,6 +179,8 @@ fn what_is_revoked_is_not_called_good_any_more() {
     eventually("it is shown again", || {
         is_stapled(&next.scene, port).then_some(())
     });
+    let status = next.portway.status();
+    assert!(status["certificates"][0]["revoked"].is_null(), "{status:#}");
     next.portway.stop();
 }
 
@@ -268,8 +283,8 @@ fn wrong_answers_do_not_replace_good_ones() {
     *script.0.lock().unwrap() = [http("200 OK", &[0x30, 3, 10, 1, 6]), http("405 No", b"")];
     wait_for(&stage, "refused", 2);
     check(&stage.scene, port, true);
-    // One that says nothing is given up, and nobody waits for it meanwhile.
-    *script.0.lock().unwrap() = [Vec::new(), Vec::new()];
+    // One that says nothing is given up, and nobody waits for it meanwhile; silence says nothing of the method, and POST is not tried.
+    *script.0.lock().unwrap() = [Vec::new(), http("200 OK", &good)];
     wait_for(&stage, "failed", 1);
     check(&stage.scene, port, true);
     let log = stage.portway.stop();
