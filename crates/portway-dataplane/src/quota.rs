@@ -7,7 +7,7 @@
 
 use portway_core::rate::{Bucket, Denied};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,9 +42,18 @@ impl Seed {
 
 fn random() -> Seed {
     let mut seed = [0; 16];
-    // Without randomness nothing here would have started: TLS tickets need it before.
-    let _ = aws_lc_rs::rand::fill(&mut seed);
-    Seed(seed)
+    match aws_lc_rs::rand::fill(&mut seed) {
+        Ok(()) => Seed(seed),
+        Err(_) => of_hash_maps(),
+    }
+}
+
+/// A secret made of the keys that hash maps of this process have, which nobody outside can foresee either: where the system has
+/// no chance to give.
+fn of_hash_maps() -> Seed {
+    let keys = RandomState::new();
+    let halves = [keys.hash_one(0_u64), keys.hash_one(1_u64)];
+    Seed((u128::from(halves[0]) << 64 | u128::from(halves[1])).to_ne_bytes())
 }
 
 #[derive(Debug, Default)]
@@ -243,8 +252,15 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_secret_of_hash_maps_is_another_each_time() {
+        let made: HashSet<[u8; 16]> = (0..16).map(|_| of_hash_maps().0).collect();
+        assert_eq!(made.len(), 16);
+    }
 
     #[test]
     fn a_full_table_forgets_full_buckets_and_lets_others_pass() {
