@@ -5,6 +5,7 @@
 //! for it in.
 
 mod handed;
+mod last;
 mod ordered;
 mod process;
 mod time;
@@ -31,6 +32,7 @@ use crate::targets::WatchedTarget;
 use crate::upgrade::Earlier;
 use handed::Elsewhere;
 pub(crate) use handed::HandedDrains;
+pub(crate) use last::LastTimes;
 pub(crate) use ordered::OrderedListener;
 use ordered::next_target;
 use process::OfProcess;

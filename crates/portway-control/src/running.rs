@@ -30,7 +30,7 @@ use crate::bind::{self, SocketFiles};
 use crate::certificates::certificate_figures;
 use crate::change::Changing;
 use crate::circuits;
-use crate::drains::{self, Drains};
+use crate::drains::{self, Drains, LastTimes};
 use crate::figures::Statistics;
 use crate::files::Files;
 use crate::history::History;
@@ -104,7 +104,8 @@ pub enum Stop {
     AtOnce,
     /// The same by a command, which may be taken back until listeners close.
     ByCommand,
-    /// Another process has the sockets and serves: what is in progress has `drain_deadline`.
+    /// Another process has the sockets and serves: what is in progress has `deregistration_delay` of its group, else
+    /// `drain_deadline`.
     Succeeded,
 }
 
@@ -126,6 +127,7 @@ pub(crate) async fn let_logs_go(threads: Arc<Mutex<Option<Threads>>>) {
         let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(threads) = threads.as_mut() {
             threads.logs.let_go();
+            threads.logs.tell_losses(Instant::now());
         }
     }
 }
@@ -335,13 +337,24 @@ impl Running {
         // Nobody is to come any more: who looks for us shall find another, or nothing.
         drop(files);
         let mut joined = tokio::task::spawn_blocking(move || workers.join());
+        let mut last = match how {
+            Stop::Succeeded => {
+                let now = self.statistics.installed();
+                Some(LastTimes::of(&now, self.drains.longest(&now)))
+            }
+            _ => None,
+        };
+        let mut cut_before = 0;
         let cut = loop {
+            if let Some(last) = &mut last {
+                cut_before += last.cut_off(begun.elapsed(), &self.process);
+            }
             if let Some(Step::CutOff(_)) = self.drains.step_of_process(false) {
                 axe.fall();
             }
             // No later than the deadline, where that is near.
             if let Ok(cut) = tokio::time::timeout(LAST_LOOK, &mut joined).await {
-                break cut.unwrap_or(0);
+                break cut_before + cut.unwrap_or(0);
             }
         };
         self.drains.step_of_process(true);
@@ -378,7 +391,7 @@ impl Running {
             // Somebody has taken it back before it began.
             (Stop::ByCommand, None) => return false,
             (Stop::AtOnce, _) => (Duration::ZERO, Duration::ZERO),
-            (Stop::Succeeded, _) => (Duration::ZERO, process.drain_deadline),
+            (Stop::Succeeded, _) => (Duration::ZERO, self.drains.longest(&installed)),
         };
         let stopping = Event::ShutdownStarted { by, deadline };
         emit(&stopping);

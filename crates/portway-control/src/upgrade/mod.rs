@@ -320,7 +320,7 @@ impl Running {
                     took,
                     given,
                     connections: self.open_connections(),
-                    deadline: self.snapshot().process.drain_deadline,
+                    deadline: self.drains.longest(&self.statistics.installed()),
                     supervisor: self.upgrades.supervisor(),
                 })
             }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener, tunnels};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port};
+use crate::upgrade;
 
 fn draining(stage: &Stage) -> Vec<String> {
     let status = stage.portway.status();
@@ -85,4 +86,39 @@ fn a_command_gives_the_time_of_the_group_unless_it_says_another() {
     stage.command(&["drain", "target", &name]).good();
     second.ends();
     assert_eq!(Client::new(web).ask("/"), "stays");
+}
+
+#[test]
+fn what_an_upgrade_leaves_to_the_process_before_has_the_time_of_its_group() {
+    let ports = [free_port(), free_port(), free_port()];
+    let servers = [tunnels(), tunnels(), tunnels()];
+    let text = format!(
+        "[process]\ndrain_deadline = '3s'\n{}{}{}{}{}deregistration_delay = '1s'\n{}deregistration_delay = '6s'\n",
+        listener("usual", ports[0], "usual"),
+        listener("short", ports[1], "short"),
+        listener("long", ports[2], "long"),
+        group("usual", &[servers[0]]),
+        group("short", &[servers[1]]),
+        group("long", &[servers[2]]),
+    );
+    let stage = upgrade::Stage::with(Scene::new(), &text, &[]);
+    let [mut usual, mut short, mut long] = ports.map(Client::tunnel);
+    let begun = Instant::now();
+    let answer = stage.upgrade();
+    assert_eq!(answer["before"]["deadline"], 6.0, "{answer:#}");
+    let ends = |client: &mut Client, seconds: u64| {
+        client.ends();
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(seconds), "{took:?}");
+    };
+    usual.beats();
+    ends(&mut short, 1);
+    ends(&mut usual, 3);
+    long.beats();
+    ends(&mut long, 6);
+    eventually("the process before has ended", || {
+        let log = stage.first.log();
+        log.contains("deadline of the stop reached: 3 connections cut")
+            .then_some(())
+    });
 }
