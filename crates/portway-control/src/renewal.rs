@@ -489,7 +489,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::tls::self_signed::{SelfSigned, self_signed};
-    use portway_model::ocsp::OcspFetch;
+    use portway_model::ocsp::{OcspFetch, Responder};
     use std::time::Duration;
 
     fn make() -> SelfSigned {
@@ -556,7 +556,7 @@ mod tests {
             certificate: "second".to_owned(),
             of_issuer: None,
             fetch: Some(OcspFetch {
-                responder: responder.map(str::to_owned),
+                responder: responder.map(|it| Responder::At(it.to_owned())),
                 min_refresh: Duration::from_secs(300),
                 max_refresh: None,
             }),

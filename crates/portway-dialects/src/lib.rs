@@ -17,6 +17,7 @@ mod foreign;
 pub mod haproxy;
 mod inputs;
 pub mod native;
+mod predicate;
 pub mod traefik;
 mod tree;
 

@@ -106,6 +106,22 @@ pub enum ClientAuth {
     Optional,
     /// One must be sent and be good.
     Required,
+    /// One may be sent, whatever it is: it is judged, and nothing is refused for what is wrong with it.
+    OptionalAny,
+    /// One must be sent, whatever it is.
+    RequiredAny,
+}
+
+impl ClientAuth {
+    /// Clients without a certificate are refused.
+    pub fn is_required(self) -> bool {
+        matches!(self, Self::Required | Self::RequiredAny)
+    }
+
+    /// What is wrong with a certificate does not matter.
+    pub fn takes_any(self) -> bool {
+        matches!(self, Self::OptionalAny | Self::RequiredAny)
+    }
 }
 
 /// Which certificates of the other side are good.

@@ -13,7 +13,7 @@ use crate::tls::tickets::TicketKeys;
 use aws_lc_rs::digest::{Context, SHA256};
 use portway_dataplane::client_tls::{AnswersHello, JudgesClients, Terms};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::settings::ClientAuth;
+use portway_model::settings::{CertificateJudge, ClientAuth, Faults};
 use portway_model::snapshot::{CertificateId, Clients, Listener, ListenerTls, Snapshot, TlsPolicy};
 use portway_model::span::Sources;
 use rustls::ServerConfig;
@@ -228,7 +228,7 @@ impl Loading<'_> {
         let policy = policy(&settings.who, settings.policy, span, self.found)?;
         let asking = match settings.clients.auth {
             ClientAuth::Off => None,
-            ClientAuth::Optional | ClientAuth::Required => Some(self.asking(settings, &policy)?),
+            _ => Some(self.asking(settings, &policy)?),
         };
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
@@ -258,7 +258,7 @@ impl Loading<'_> {
         let span = self.listener.origin.0;
         let folder = folder_of(self.sources, span);
         let asked = settings.clients;
-        // Compile asks for a file of CAs where certificates are asked for.
+        // Compile asks for a file of CAs where certificates have to be good.
         let files = [
             asked.ca.as_slice(),
             asked.unnamed_ca.as_slice(),
@@ -270,13 +270,18 @@ impl Loading<'_> {
         });
         let [ca, unnamed_ca, crl] = texts;
         let (ca, unnamed_ca, crl) = (ca?, unnamed_ca?, crl?);
+        // Only OpenSSL's judgement tells what is wrong with a certificate that is let pass.
+        let (judge, ignored) = match asked.auth.takes_any() {
+            true => (CertificateJudge::Openssl, (Faults::ALL, Faults::ALL)),
+            false => (asked.judge, (asked.ignored, asked.ignored_above)),
+        };
         let clients = client_auth::Clients {
             ca: ca.as_deref(),
             unnamed_ca: unnamed_ca.as_deref(),
             crl: crl.as_deref(),
-            required: asked.auth == ClientAuth::Required,
-            judge: asked.judge,
-            ignored: (asked.ignored, asked.ignored_above),
+            required: asked.auth.is_required(),
+            judge,
+            ignored,
         };
         let judged_by = told_apart(&clients);
         let asking = client_auth::asking(&clients, policy)

@@ -85,7 +85,12 @@ impl Staples {
 
     fn asked(&self, identity: &Identity) -> Option<Result<Asked, NotAsked>> {
         let fetch = self.fetch.as_ref()?;
-        let Some(url) = fetch.responder.as_ref().or(identity.responder.as_ref()) else {
+        let named = identity.responder.as_deref();
+        let url = match &fetch.responder {
+            Some(responder) => responder.url(named),
+            None => named,
+        };
+        let Some(url) = url else {
             return Some(Err(NotAsked::NoResponder));
         };
         if identity.issuer_certificate.is_none() {
@@ -93,7 +98,7 @@ impl Staples {
         }
         Some(Ok(Asked {
             certificate: self.certificate.clone(),
-            url: url.clone(),
+            url: url.to_owned(),
             is_must: identity.is_must_staple,
             min_refresh: fetch.min_refresh,
             max_refresh: fetch.max_refresh,

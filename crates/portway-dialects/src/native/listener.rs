@@ -129,10 +129,12 @@ words!(TlsVersion, "a version of TLS", TLS_VERSIONS:
     "1.3" => TlsVersion::V13,
 );
 
-words!(ClientAuth, "off, optional or required", CLIENT_AUTH:
+words!(ClientAuth, "off, optional, required, optional_any or required_any", CLIENT_AUTH:
     "off" => ClientAuth::Off,
     "optional" => ClientAuth::Optional,
     "required" => ClientAuth::Required,
+    "optional_any" => ClientAuth::OptionalAny,
+    "required_any" => ClientAuth::RequiredAny,
 );
 
 words!(CertificateJudge, "portway or openssl", CERTIFICATE_JUDGES:

@@ -12,7 +12,7 @@ use portway_model::draft::{
 };
 use portway_model::expression::{StoredCounter, Template, TextMatch};
 use portway_model::name::Name;
-use portway_model::ocsp::OcspDraft;
+use portway_model::ocsp::{OcspDraft, Responder};
 use portway_model::settings::{KeyType, MapLines, MapMatch, Password, TargetKey, WhenFull};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -316,6 +316,31 @@ impl Form for Account {
             out.push(("groups".to_owned(), self.groups.write()));
         }
         Out::Table(out)
+    }
+}
+
+impl Form for Responder {
+    const WHAT: &'static str = "a URL, or { \"URL in certificates\" = \"URL that is asked\" }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let Content::Table(table) = &item.content else {
+            return Some(Self::At(reader.text(item, Self::WHAT)?.text.to_owned()));
+        };
+        let pairs = table.entries().iter().map(|entry| {
+            let to = String::read(&entry.item, reader)?;
+            Some((entry.key.clone(), to))
+        });
+        pairs.collect::<Option<Vec<_>>>().map(Self::InPlaceOf)
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            Self::At(url) => url.write(),
+            Self::InPlaceOf(pairs) => {
+                let pairs = pairs.iter().map(|(from, to)| (from.clone(), to.write()));
+                Out::Table(pairs.collect())
+            }
+        }
     }
 }
 

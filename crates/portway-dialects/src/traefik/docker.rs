@@ -276,7 +276,7 @@ impl Building<'_> {
             }
         }
         for server in &mut servers {
-            for key in ["weight", "tls"] {
+            for key in ["weight", "tls", "preservePath"] {
                 server.entries.extend(stated.get(key).cloned());
             }
         }

@@ -40,6 +40,7 @@ pub(super) struct Settings {
     docker: Option<Section>,
     pub(super) access_log: Option<Section>,
     pub(super) tracing: Option<Section>,
+    pub(super) ocsp: Option<Section>,
 }
 
 impl Settings {
@@ -125,6 +126,7 @@ pub(super) fn read(fixed: &[Section], old: bool, found: &mut Diagnostics) -> Set
             .find_map(|root| Some(root.get("certificatesResolvers")?.key)),
         access_log: first("accessLog"),
         tracing: first("tracing"),
+        ocsp: first("ocsp"),
         docker: first("providers.docker").or_else(|| first("providers.swarm")),
     }
 }

@@ -24,12 +24,13 @@ pub(super) fn fetch(draft: &OcspDraft, found: &mut Diagnostics) -> Option<OcspFe
         }
         return None;
     }
-    if let Some(url) = &draft.responder
-        && UrlParts::of(&url.value).is_none_or(|parts| parts.tls)
-    {
-        let message = format!("`{}` is no address of a responder", url.value);
-        let help = "an URL such as `http://ocsp.example/`: what it says is signed, and is asked for without TLS";
-        found.push(Diagnostic::error(Code::WrongType, url.span, message).help(help));
+    if let Some(responder) = &draft.responder {
+        let is_bad = |url: &&str| UrlParts::of(url).is_none_or(|parts| parts.tls);
+        for url in responder.value.urls().filter(is_bad) {
+            let message = format!("`{url}` is no address of a responder");
+            let help = "an URL such as `http://ocsp.example/`: what it says is signed, and is asked for without TLS";
+            found.push(Diagnostic::error(Code::WrongType, responder.span, message).help(help));
+        }
     }
     let min_refresh = draft.min_refresh.map(|it| it.value);
     let min_refresh = min_refresh.unwrap_or(defaults::OCSP_MIN_REFRESH);

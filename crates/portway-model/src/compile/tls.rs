@@ -172,7 +172,7 @@ impl Compiler<'_> {
         let asked = draft.auth.filter(|auth| auth.value != ClientAuth::Off);
         let authorities = draft.ca.first().or(draft.unnamed_ca.as_ref());
         match (asked, authorities) {
-            (Some(asked), None) => self.found.push(
+            (Some(asked), None) if !asked.value.takes_any() => self.found.push(
                 Diagnostic::error(
                     Code::Missing,
                     if asked.span.is_none() {
@@ -192,7 +192,7 @@ impl Compiler<'_> {
                 )
                 .help("set `client_auth` to `required` or `optional`"),
             ),
-            (Some(_), Some(_)) | (None, None) => {}
+            (Some(_), _) | (None, None) => {}
         }
         let clients = Clients {
             auth: draft.auth.map_or(ClientAuth::Off, |it| it.value),
@@ -213,6 +213,17 @@ impl Compiler<'_> {
                     "faults of certificates are told apart by the judge `openssl` alone",
                 )
                 .help("set `client_judge` to `openssl`"),
+            );
+        }
+        let judged = draft.judge.map(|it| it.span).or(ignored.map(|it| it.span));
+        if let (Some(judged), true) = (judged, clients.auth.takes_any()) {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Conflict,
+                    judged,
+                    "any certificate is taken, whatever is wrong with it",
+                )
+                .help("take this out, or set `client_auth` to `optional` or `required`"),
             );
         }
         clients

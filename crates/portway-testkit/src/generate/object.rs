@@ -377,7 +377,12 @@ impl Choices {
 
     fn listener_tls(&mut self, http: bool) -> ListenerTlsDraft {
         let auth = self.setting(|c| {
-            let others = [ClientAuth::Optional, ClientAuth::Required];
+            let others = [
+                ClientAuth::Optional,
+                ClientAuth::Required,
+                ClientAuth::OptionalAny,
+                ClientAuth::RequiredAny,
+            ];
             c.one(ClientAuth::Off, &others)
         });
         ListenerTlsDraft {
@@ -405,6 +410,8 @@ impl Choices {
     fn clients(&mut self, auth: Setting<ClientAuth>) -> ClientsDraft {
         let judge =
             self.setting(|c| c.one(CertificateJudge::Portway, &[CertificateJudge::Openssl]));
+        let takes_any = auth.is_some_and(|it| it.value.takes_any());
+        let judge = judge.filter(|_| !takes_any);
         let openssl = judge.is_some_and(|it| it.value == CertificateJudge::Openssl);
         let mut faults = || {
             let made = self.setting(|c| {

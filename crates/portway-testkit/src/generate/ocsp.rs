@@ -1,7 +1,7 @@
 //! What authorities say of certificates, and how they are asked.
 
 use super::Choices;
-use portway_model::ocsp::OcspDraft;
+use portway_model::ocsp::{OcspDraft, Responder};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -19,8 +19,18 @@ impl Choices {
             file,
             fetch: Some(Spanned::bare(true)),
             responder: self.setting(|c| {
-                c.one("http://ocsp.example/", &["http://[::1]:8/a"])
-                    .to_owned()
+                let mut url = || {
+                    c.one("http://ocsp.example/", &["http://[::1]:8/a"])
+                        .to_owned()
+                };
+                let (one, other) = (url(), url());
+                match c.one_in(2) {
+                    true => Responder::At(one),
+                    false => Responder::InPlaceOf(vec![
+                        ("http://named.example".to_owned(), one),
+                        ("what \"is'named".to_owned(), other),
+                    ]),
+                }
             }),
             min_refresh: self.setting(|c| seconds(c.one(60, &[1, 300]))),
             max_refresh: self.setting(|c| seconds(c.one(3_600, &[86_400]))),

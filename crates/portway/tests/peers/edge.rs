@@ -154,7 +154,7 @@ fn the_server_name_chooses_who_terminates() {
 }
 
 /// A CA, a client's certificate of it, one of another CA, and one that is revoked.
-fn clients(scene: &Scene) {
+pub(crate) fn clients(scene: &Scene) {
     for ca in ["ca", "stranger"] {
         certificate(scene, ca, Key::Rsa, ca, &[], Issuer::Own);
     }
@@ -194,13 +194,17 @@ fn clients(scene: &Scene) {
 fn certificates_of_clients_are_asked_for_and_judged() {
     let scene = Scene::new();
     clients(&scene);
-    let ports: BTreeMap<&str, u16> = ["required", "optional", "crl", "itself"]
+    let ports: BTreeMap<&str, u16> = ["required", "optional", "crl", "itself", "any", "judged"]
         .map(|name| (name, free_port()))
         .into();
     let listener = |name: &str, tls: &str| {
+        let more = match tls.contains("_any'") {
+            true => " ${client_certificate(verified)} ${client_certificate(verify_code)}",
+            false => "",
+        };
         format!(
             "[listener.{name}]\nbind = '127.0.0.1:{}'\ncertificate_files = ['server-all.pem']\n{tls}\n\
-             [[listener.{name}.rule]]\nrespond = {{ status = 200, body = '${{client_certificate(subject)}}' }}\n",
+             [[listener.{name}.rule]]\nrespond = {{ status = 200, body = '${{client_certificate(subject)}}{more}' }}\n",
             ports[name]
         )
     };
@@ -222,6 +226,11 @@ fn certificates_of_clients_are_asked_for_and_judged() {
                 "itself",
                 "tls = { client_auth = 'required', client_ca = 'bad.pem' }",
             ),
+            listener("any", "tls = { client_auth = 'required_any' }"),
+            listener(
+                "judged",
+                "tls = { client_auth = 'optional_any', client_ca = 'ca.pem' }",
+            ),
         ]
         .concat(),
     );
@@ -237,6 +246,13 @@ fn certificates_of_clients_are_asked_for_and_judged() {
         ("required", "revoked", Some("CN=revoked")),
         ("itself", "bad", Some("CN=bad")),
         ("itself", "good", None),
+        // Whatever it is, and it is said what it is.
+        ("any", "good", Some("CN=good false 20")),
+        ("any", "stranger", Some("CN=stranger false 18")),
+        ("any", "", None),
+        ("judged", "good", Some("CN=good true 0")),
+        ("judged", "bad", Some("CN=bad false 20")),
+        ("judged", "", Some("false 0")),
     ] {
         for version in ["1.2", "1.3"] {
             let url = format!("https://127.0.0.1:{}/", ports[listener]);

@@ -89,6 +89,8 @@ mod tls_targets;
 mod trace;
 mod traefik;
 mod traefik_mixed;
+mod traefik_services;
+mod traefik_tls;
 mod unread_log;
 mod upgrade;
 mod upgrade_commands;

@@ -14,7 +14,7 @@ use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
 use crate::upgrade;
 
 /// The certificate of `site` once more, which names a responder on this port.
-fn with_responder(scene: &Scene, port: u16, more: &str) {
+pub(crate) fn with_responder(scene: &Scene, port: u16, more: &str) {
     let extensions = format!(
         "subjectAltName=DNS:a.example\nauthorityInfoAccess=OCSP;URI:http://127.0.0.1:{port}/\n{more}"
     );
@@ -24,7 +24,7 @@ fn with_responder(scene: &Scene, port: u16, more: &str) {
 }
 
 /// OpenSSL's responder, which says this of the certificate: `V` for good, `R` for revoked.
-fn responder(scene: &Scene, port: u16, state: char) -> Process {
+pub(crate) fn responder(scene: &Scene, port: u16, state: char) -> Process {
     let revoked = if state == 'R' { "260101000000Z" } else { "" };
     let index = format!("{state}\t350101000000Z\t{revoked}\t1234\tunknown\t/CN=a\n");
     scene.file("index.txt", index);
@@ -60,7 +60,7 @@ fn text(port: u16, certificate: &str) -> String {
 /// Again every second.
 const OFTEN: &str = "ocsp_min_refresh = '1s'\nocsp_max_refresh = '1s'\n";
 
-fn is_stapled(scene: &Scene, port: u16) -> bool {
+pub(crate) fn is_stapled(scene: &Scene, port: u16) -> bool {
     let said = handshake(scene, port, &["-status", "-servername", "a.example"]);
     said.contains("Cert Status: good")
 }

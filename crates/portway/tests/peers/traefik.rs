@@ -95,7 +95,7 @@ filename = "dynamic.yml"
 "#;
 
 /// Answers what it was asked: the request line, then the headers.
-const ECHO: &str = r#"
+pub(crate) const ECHO: &str = r#"
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 

@@ -42,7 +42,7 @@ impl Lowering<'_> {
             "" => address,
             _ => Spanned::new(origin.as_str(), address.span),
         };
-        let Some(server) = self.server(said, None) else {
+        let Some(server) = self.server(said, None, false) else {
             return;
         };
         let name = format!(

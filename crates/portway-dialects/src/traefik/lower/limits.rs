@@ -36,6 +36,7 @@ impl Lowering<'_> {
         if section.entries.is_empty() {
             nothing(self, "buffering", at);
         }
+        self.retry_expression(section, chain, at);
         if request.is_some() || response.is_some() {
             chain.always(Action::Limit(Limit::Body { request, response }), at);
         }

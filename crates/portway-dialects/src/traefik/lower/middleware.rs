@@ -16,6 +16,7 @@ use portway_model::name::Name;
 use portway_model::settings::Password;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::{Named, Pattern};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// How deep chains of chains may go.
 const MAX_CHAINS: usize = 16;
@@ -388,13 +389,14 @@ impl Lowering<'_> {
             name: "X-Forwarded-For".to_owned(),
             part,
         };
+        let subnet = self.subnet(strategy);
         if let Some(depth) = depth.filter(|depth| depth.value > 0) {
             let from_end = -i32::try_from(depth.value).unwrap_or(i32::MAX);
             let item = forwarded_for(HeaderPart::Item(Some(from_end)));
-            return expression(item, vec![Transform::ADDRESS]);
+            return expression(item, vec![subnet.unwrap_or(Transform::ADDRESS)]);
         }
         match strategy.list("excludedIPs") {
-            [] => Value::Source.into(),
+            [] => expression(Value::Source, subnet.into_iter().collect()),
             excluded => match networks(excluded) {
                 Ok(networks) => {
                     let all = Value::Header("X-Forwarded-For".to_owned());
@@ -409,6 +411,35 @@ impl Lowering<'_> {
                 }
             },
         }
+    }
+}
+
+impl Lowering<'_> {
+    /// What leaves only the subnet of an address of IPv6.
+    fn subnet(&mut self, strategy: &Section) -> Option<Transform<Named>> {
+        let said = strategy.number("ipv6Subnet")?;
+        let excluded = strategy.get("excludedIPs");
+        let excluded = excluded.filter(|_| !strategy.list("excludedIPs").is_empty());
+        let unused = match u32::try_from(said.value).ok().filter(|it| *it <= 128) {
+            None => "Traefik ignores an `ipv6Subnet` that is not 0 to 128".to_owned(),
+            Some(_)
+                if excluded.is_some()
+                    && strategy.number("depth").is_none_or(|it| it.value == 0) =>
+            {
+                "beside `excludedIPs`, `ipv6Subnet` has no effect".to_owned()
+            }
+            Some(128) => return None,
+            Some(bits) => {
+                let v6 = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                return Some(Transform::Mask {
+                    v4: Ipv4Addr::BROADCAST,
+                    v6: Some(Ipv6Addr::from_bits(v6)),
+                });
+            }
+        };
+        let one = Diagnostic::warning(Code::Unused, said.span, unused);
+        self.refused(one.help("a number of bits such as 64; or take it out"));
+        None
     }
 }
 

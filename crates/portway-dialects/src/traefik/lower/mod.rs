@@ -17,6 +17,7 @@ mod middleware;
 mod mirror;
 mod mixed;
 mod retry;
+mod retry_expression;
 mod service;
 mod tcp;
 mod terms;

@@ -1,12 +1,14 @@
-//! The middleware `retry`: how often servers are tried, and after what.
+//! The middleware `retry`, and `retryExpression` of `buffering`: how often servers are tried, and after what.
 
 use super::super::schema::Section;
 use super::Lowering;
 use super::chain::Chain;
+use super::retry_expression;
 use portway_model::choice::RetryOn;
 use portway_model::compile::limits::MAX_KEPT_BODY;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::GroupDraft;
+use portway_model::expression::NumberRange;
 use portway_model::span::{Span, Spanned};
 use std::time::Duration;
 
@@ -77,6 +79,8 @@ impl Attempts {
 fn body_bytes(section: &Section) -> u32 {
     let said = section.number("maxRequestBodyBytes");
     let said = said.and_then(|it| u32::try_from(it.value).ok());
+    // Of `buffering`, 0 is no limit.
+    let said = said.filter(|it| *it > 0 || section.get("attempts").is_some());
     said.unwrap_or(MAX_KEPT_BODY).min(MAX_KEPT_BODY)
 }
 
@@ -100,14 +104,56 @@ impl Lowering<'_> {
             let time = section.duration(name).map(|it| it.value);
             time.filter(|it| !it.is_zero())
         };
-        chain.attempts = Some(Attempts {
+        let attempts = Attempts {
             most,
             backoff: time("initialInterval").unwrap_or_default(),
             within: time("timeout"),
             on,
             any_method: section.is_on("retryNonIdempotentMethod"),
             body_bytes: body_bytes(section),
-        });
+        };
+        self.tried_so(attempts, chain, at);
+    }
+
+    fn tried_so(&mut self, attempts: Attempts, chain: &mut Chain, at: Span) {
+        if chain.attempts.as_ref().is_some_and(|it| *it != attempts) {
+            let message = "another middleware of the router has its requests made again too";
+            let one = Diagnostic::error(Code::Conflict, at, message);
+            return self.refused(one.help("retries of retries are not done: take one of them out"));
+        }
+        chain.attempts = Some(attempts);
+    }
+
+    /// Has the services behind it tried again as `buffering.retryExpression` says.
+    pub(super) fn retry_expression(&mut self, section: &Section, chain: &mut Chain, at: Span) {
+        let Some(said) = section.some_text("retryExpression") else {
+            return;
+        };
+        let again = match retry_expression::read(said.value) {
+            Ok(Some(again)) => again,
+            Ok(None) => {
+                let message = "`retryExpression` never holds";
+                return self.refused(Diagnostic::warning(Code::Unused, said.span, message));
+            }
+            Err((message, help)) => {
+                let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+                return self.refused(one.help(help));
+            }
+        };
+        // A connection that does not come about is a 502 of Traefik's own.
+        let has_502 = again
+            .statuses
+            .iter()
+            .any(|it| it.min <= 502 && 502 <= it.max);
+        let attempts = Attempts {
+            most: again.attempts,
+            backoff: Duration::ZERO,
+            within: None,
+            on: self.on_statuses(&again.statuses, has_502, said.span),
+            any_method: again.any_method,
+            body_bytes: body_bytes(section),
+        };
+        self.tried_so(attempts, chain, at);
     }
 
     /// What is tried again where statuses are named. Traefik answers 502 itself where a server closes without an answer or gives
@@ -117,11 +163,15 @@ impl Lowering<'_> {
         let Some(first) = said.first() else {
             return Vec::new();
         };
+        let ranges = self.statuses(said);
+        self.on_statuses(&ranges, !only_answers, first.span)
+    }
+
+    fn on_statuses(&mut self, ranges: &[NumberRange], connects: bool, at: Span) -> Vec<RetryOn> {
         let mut on = Vec::new();
-        if !only_answers {
+        if connects {
             on.push(RetryOn::ConnectFailure);
         }
-        let ranges = self.statuses(said);
         let covers = |status| ranges.iter().any(|it| it.min <= status && status <= it.max);
         if covers(502) {
             on.extend([RetryOn::EmptyResponse, RetryOn::JunkResponse]);
@@ -129,10 +179,10 @@ impl Lowering<'_> {
         if covers(504) {
             on.push(RetryOn::ResponseTimeout);
         }
-        for range in &ranges {
+        for range in ranges {
             if range.min < 400 {
                 let message = "an answer with a status below 400 is not tried again";
-                let one = Diagnostic::error(Code::OutOfRange, first.span, message);
+                let one = Diagnostic::error(Code::OutOfRange, at, message);
                 self.refused(one.help("from 400 to 599"));
                 continue;
             }

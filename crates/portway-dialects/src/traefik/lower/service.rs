@@ -6,7 +6,7 @@ use super::chain::Chain;
 use super::middleware::text_answer;
 use super::retry::Attempts;
 use super::{Lowering, NO_LIMIT};
-use portway_model::action::{Action, Phase, Weighted};
+use portway_model::action::{Action, Phase, Rule, Weighted};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) weight: Option<Spanned<i64>>,
+    /// What stands before the paths of requests; empty: nothing.
+    pub(super) path: String,
     pub(super) span: Span,
 }
 
@@ -129,6 +131,7 @@ impl Lowering<'_> {
         group.timeouts.tunnel = Some(unlimited);
         self.transport(service, balancer, &servers, &mut group);
         self.pass_host(balancer, &servers, &mut group);
+        self.preserve_path(&servers, &mut group);
         self.draft.groups.push(group);
         Some(name)
     }
@@ -158,7 +161,7 @@ impl Lowering<'_> {
                 self.error(Code::Missing, server.span, "a server without `url`");
                 return None;
             };
-            self.server(url, server.number("weight"))
+            self.server(url, server.number("weight"), server.is_on("preservePath"))
         });
         let servers: Vec<Server> = servers.collect();
         (!servers.is_empty()).then_some(servers)
@@ -168,6 +171,7 @@ impl Lowering<'_> {
         &mut self,
         url: Spanned<&str>,
         weight: Option<Spanned<i64>>,
+        preserve_path: bool,
     ) -> Option<Server> {
         let wrong = |this: &mut Self, message: String| {
             let one = Diagnostic::error(Code::OutOfRange, url.span, message);
@@ -190,10 +194,17 @@ impl Lowering<'_> {
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let more = rest.get(authority.len()..).unwrap_or_default();
-        if !matches!(more, "" | "/") || authority.contains('@') {
-            let message = "of a server's URL, scheme, host and port count";
+        let path = match preserve_path {
+            true => more.split(['?', '#']).next().unwrap_or_default(),
+            false => "",
+        };
+        if !matches!(more, "" | "/") && more != path || authority.contains('@') {
+            let message = match preserve_path {
+                true => "of a server's URL, scheme, host, port and path count",
+                false => "of a server's URL, scheme, host and port count",
+            };
             let one = Diagnostic::warning(Code::Unused, url.span, message);
-            self.refused(one.help("a middleware such as addPrefix changes the path of requests"));
+            self.refused(one.help("with `preservePath` its path is put before those of requests"));
         }
         let authority = authority.rsplit('@').next().unwrap_or_default();
         let default = if https { 443 } else { 80 };
@@ -205,6 +216,7 @@ impl Lowering<'_> {
             host,
             port,
             weight,
+            path: path.trim_end_matches('/').to_owned(),
             span: url.span,
         })
     }
@@ -437,14 +449,28 @@ impl Lowering<'_> {
             name: "Host".to_owned(),
             value: Template::text(only.as_str()),
         };
-        let always = Condition::All(Vec::new());
-        group.rules.push(super::chain::rule(
-            Phase::Request,
-            always,
-            vec![set],
-            said.span,
-        ));
+        group.rules.push(always(set, said.span));
     }
+
+    /// `preservePath`: the path of the servers stands before those of requests.
+    fn preserve_path(&mut self, servers: &[Server], group: &mut GroupDraft) {
+        let Some(first) = servers.first() else {
+            return;
+        };
+        if let Some(other) = servers.iter().find(|it| it.path != first.path) {
+            let message = "`preservePath` with servers of several paths is not done yet";
+            let one = Diagnostic::error(Code::NotRun, other.span, message);
+            self.found.push(one.label(first.span, "another path"));
+        } else if !first.path.is_empty() {
+            let add = Action::AddPrefix(first.path.clone());
+            group.rules.push(always(add, first.span));
+        }
+    }
+}
+
+/// Done with every request to a group.
+fn always(action: Action<Named>, at: Span) -> Rule<Named> {
+    super::chain::rule(Phase::Request, Condition::All(Vec::new()), vec![action], at)
 }
 
 /// The value of a `Set-Cookie` header.

@@ -268,6 +268,7 @@ impl Lowering<'_> {
                 continue;
             };
             spoken_to.push(Server {
+                path: String::new(),
                 https: server.is_on("tls"),
                 host: name.clone(),
                 port,

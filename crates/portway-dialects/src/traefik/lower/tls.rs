@@ -8,9 +8,18 @@ use portway_model::draft::{
     CertificateDraft, CertificateTlsDraft, ListenerTlsDraft, TlsPolicyDraft,
 };
 use portway_model::name::Name;
-use portway_model::ocsp::OcspDraft;
+use portway_model::ocsp::{OcspDraft, Responder};
 use portway_model::settings::{ClientAuth, TlsVersion};
 use portway_model::span::{Span, Spanned};
+
+/// Values of `clientAuthType`.
+const AUTH_TYPES: [(&str, ClientAuth); 5] = [
+    ("NoClientCert", ClientAuth::Off),
+    ("RequestClientCert", ClientAuth::OptionalAny),
+    ("RequireAnyClientCert", ClientAuth::RequiredAny),
+    ("VerifyClientCertIfGiven", ClientAuth::Optional),
+    ("RequireAndVerifyClientCert", ClientAuth::Required),
+];
 
 /// A certificate or key itself, where a file may be named.
 fn is_pem(text: &str) -> bool {
@@ -64,8 +73,28 @@ impl Lowering<'_> {
             let name = self.certificate(section);
             names.extend(name.filter(|name| !names.contains(name)));
         }
+        self.staple(&names);
         self.certificates = Some(names.clone());
         names
+    }
+
+    /// `ocsp`: what authorities say of these certificates is asked for.
+    fn staple(&mut self, names: &[Spanned<Name>]) {
+        let Some(section) = &self.settings.ocsp else {
+            return;
+        };
+        let overrides = section.map("responderOverrides");
+        let pairs = overrides
+            .iter()
+            .map(|(from, to)| (from.value.clone(), to.value.clone()));
+        let responder = Responder::InPlaceOf(pairs.collect());
+        let at = overrides.first().map(|(from, _)| from.span);
+        let responder = at.map(|at| Spanned::new(responder, at));
+        let all = self.draft.certificates.iter_mut();
+        for certificate in all.filter(|it| names.iter().any(|name| name.value == it.name.value)) {
+            certificate.ocsp.fetch = Some(Spanned::new(true, section.span));
+            certificate.ocsp.responder.clone_from(&responder);
+        }
     }
 
     fn certificate(&mut self, section: &Section) -> Option<Spanned<Name>> {
@@ -213,27 +242,30 @@ impl Lowering<'_> {
         let Some(section) = section.section("clientAuth") else {
             return;
         };
-        let said = section.some_text("clientAuthType");
-        let auth = match said.map_or("NoClientCert", |it| it.value) {
-            "NoClientCert" => ClientAuth::Off,
-            "VerifyClientCertIfGiven" => ClientAuth::Optional,
-            "RequireAndVerifyClientCert" => ClientAuth::Required,
-            other => {
-                let message = format!("`{other}` is not done yet");
-                let span = said.map_or(section.span, |it| it.span);
-                let one = Diagnostic::error(Code::NotRun, span, message);
-                self.found.push(
-                    one.help("NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"),
-                );
-                return;
+        let files = section.list("caFiles");
+        let Some(said) = section.some_text("clientAuthType") else {
+            // Traefik asks for good ones as soon as it is told which are good.
+            if let Some(first) = files.first() {
+                tls.clients.auth = Some(Spanned::new(ClientAuth::Required, first.span));
+                tls.clients.ca = self.files(files);
             }
+            return;
         };
-        tls.clients.auth = said.map(|it| Spanned::new(auth, it.span));
+        let known = AUTH_TYPES.iter().find(|(name, _)| *name == said.value);
+        let Some((_, auth)) = known.copied() else {
+            let message = format!("`{}` is no `clientAuthType`", said.value);
+            let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+            let names = AUTH_TYPES.map(|(name, _)| name);
+            let one = one.help(format!("one of: {}", names.join(", ")));
+            self.found.push(one.nearest(said.value, names));
+            return;
+        };
+        tls.clients.auth = Some(Spanned::new(auth, said.span));
         if auth == ClientAuth::Off {
             return;
         }
-        tls.clients.ca = self.files(section.list("caFiles"));
-        if section.list("caFiles").is_empty() {
+        tls.clients.ca = self.files(files);
+        if files.is_empty() && !auth.takes_any() {
             self.error(Code::Missing, section.span, "`caFiles` is missing");
         }
     }

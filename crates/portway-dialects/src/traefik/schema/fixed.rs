@@ -409,7 +409,12 @@ pub(crate) const ROWS: &[Row] = &[
         "name the file itself: `portway run FILE`",
     ),
     not_yet("hostResolver", Free, ""),
-    not_yet("ocsp", Free, ""),
+    yes_but(
+        "ocsp",
+        Section,
+        "a certificate that names no responder, or whose issuer is not in its file, is warned about",
+    ),
+    yes_but("ocsp.responderOverrides", Map, "without TLS: `http://`"),
     not_yet("spiffe", Free, ""),
     no("experimental", Free, "plugins are code for Traefik"),
     no("pilot", Free, "it is gone since Traefik 3"),

@@ -108,10 +108,10 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.loadBalancer.servers", Objects),
     yes("http.services.*.loadBalancer.servers[].url", Text),
     yes("http.services.*.loadBalancer.servers[].weight", Number),
-    not_yet(
+    yes_but(
         "http.services.*.loadBalancer.servers[].preservePath",
         Flag,
-        "",
+        "where all servers have one path; not on copies of `mirroring`",
     ),
     yes_but(
         "http.services.*.loadBalancer.server",
@@ -122,7 +122,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.loadBalancer.server.scheme", Text),
     yes("http.services.*.loadBalancer.server.url", Text),
     yes("http.services.*.loadBalancer.server.weight", Number),
-    not_yet("http.services.*.loadBalancer.server.preservePath", Flag, ""),
+    yes("http.services.*.loadBalancer.server.preservePath", Flag),
     yes("http.services.*.loadBalancer.strategy", Text),
     yes_but(
         "http.services.*.loadBalancer.healthCheck",

@@ -39,7 +39,11 @@ pub(crate) const ROWS: &[Row] = &[
         Number,
         "bodies are passed on as they come",
     ),
-    not_yet("http.middlewares.*.buffering.retryExpression", Text, ""),
+    yes_but(
+        "http.middlewares.*.buffering.retryExpression",
+        Text,
+        "for so many attempts after answers of 400 to 599; with a body of up to 1 MiB; for all methods, or those that may be repeated",
+    ),
     yes("http.middlewares.*.chain", Section),
     yes("http.middlewares.*.chain.middlewares", List),
     yes("http.middlewares.*.circuitBreaker", Section),
@@ -233,10 +237,10 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.ipAllowList.ipStrategy.excludedIPs",
         List,
     ),
-    no_effect(
+    yes_but(
         "http.middlewares.*.ipAllowList.ipStrategy.ipv6Subnet",
         Number,
-        "a network in `sourceRange` says how much of an address counts",
+        "the first address of the subnet is held against `sourceRange`",
     ),
     yes("http.middlewares.*.ipAllowList.rejectStatusCode", Number),
     yes("http.middlewares.*.ipWhiteList", Section),
@@ -247,10 +251,10 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.ipWhiteList.ipStrategy.excludedIPs",
         List,
     ),
-    no_effect(
+    yes_but(
         "http.middlewares.*.ipWhiteList.ipStrategy.ipv6Subnet",
         Number,
-        "a network in `sourceRange` says how much of an address counts",
+        "the first address of the subnet is held against `sourceRange`",
     ),
     yes("http.middlewares.*.inFlightReq", Section),
     yes("http.middlewares.*.inFlightReq.amount", Number),
@@ -267,10 +271,9 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.excludedIPs",
         List,
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.ipv6Subnet",
         Number,
-        "",
     ),
     yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.requestHeaderName",
@@ -451,10 +454,9 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.excludedIPs",
         List,
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.ipv6Subnet",
         Number,
-        "",
     ),
     yes(
         "http.middlewares.*.rateLimit.sourceCriterion.requestHeaderName",

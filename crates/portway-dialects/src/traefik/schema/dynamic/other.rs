@@ -130,7 +130,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "tls.options.*.clientAuth.clientAuthType",
         Text,
-        "`NoClientCert`, `VerifyClientCertIfGiven`, `RequireAndVerifyClientCert`; not yet: those that do not verify",
+        "with `caFiles` alone, `RequireAndVerifyClientCert`",
     ),
     yes("tls.options.*.sniStrict", Flag),
     yes_but(
