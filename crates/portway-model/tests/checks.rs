@@ -527,6 +527,21 @@ fn tls() {
             "P0104 @28: client certificates are asked for, and no CA says which are good | name a file of CA certificates in `client_ca`",
         ],
     );
+    // What is wrong with it does not matter: no CA is needed, and no judge.
+    check(
+        change(|tls| tls.clients.auth = Some(at(28, ClientAuth::OptionalAny))),
+        &[],
+    );
+    check(
+        change(|tls| {
+            tls.clients.auth = Some(at(28, ClientAuth::RequiredAny));
+            tls.clients.judge = Some(at(29, CertificateJudge::Openssl));
+            tls.clients.ignored = Some(at(30, Faults::ALL));
+        }),
+        &[
+            "P0105 @29: any certificate is taken, whatever is wrong with it | take this out, or set `client_auth` to `optional` or `required`",
+        ],
+    );
     check(
         change(|tls| tls.clients.ca = vec![at(28, "ca.pem".into())]),
         &[

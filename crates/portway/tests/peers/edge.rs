@@ -199,7 +199,7 @@ fn certificates_of_clients_are_asked_for_and_judged() {
         .into();
     let listener = |name: &str, tls: &str| {
         let more = match tls.contains("_any'") {
-            true => " ${client_certificate(verified)} ${client_certificate(verify_code)}",
+            true => " ${client_certificate(verified)} ${client_certificate(fault)}",
             false => "",
         };
         format!(
@@ -247,12 +247,12 @@ fn certificates_of_clients_are_asked_for_and_judged() {
         ("itself", "bad", Some("CN=bad")),
         ("itself", "good", None),
         // Whatever it is, and it is said what it is.
-        ("any", "good", Some("CN=good false 20")),
-        ("any", "stranger", Some("CN=stranger false 18")),
+        ("any", "good", Some("CN=good 0 20")),
+        ("any", "stranger", Some("CN=stranger 0 18")),
         ("any", "", None),
-        ("judged", "good", Some("CN=good true 0")),
-        ("judged", "bad", Some("CN=bad false 20")),
-        ("judged", "", Some("false 0")),
+        ("judged", "good", Some("CN=good 1 0")),
+        ("judged", "bad", Some("CN=bad 0 20")),
+        ("judged", "", Some("0 0")),
     ] {
         for version in ["1.2", "1.3"] {
             let url = format!("https://127.0.0.1:{}/", ports[listener]);

@@ -102,6 +102,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         lines = [f"{self.command} {self.path}"] + [f"{name}: {value}" for name, value in self.headers.items()]
         body = ("\n".join(lines) + "\n").encode()
         self.send_response(200)

@@ -15,8 +15,9 @@ impl Site {
     fn new(dynamic: &str, statuses: &[u16]) -> Self {
         let scene = Scene::new();
         let web = free_port();
-        let mut text =
-            format!("entryPoints: {{ web: {{ address: \"127.0.0.1:{web}\" }} }}\n{dynamic}");
+        let mut text = format!(
+            "entryPoints: {{ web: {{ address: \"127.0.0.1:{web}\", forwardedHeaders: {{ insecure: true }} }} }}\n{dynamic}"
+        );
         let servers = statuses.iter().enumerate().map(|(index, status)| {
             let port = free_port();
             text = text.replace(&format!("S{index}"), &format!("http://127.0.0.1:{port}"));
@@ -94,4 +95,32 @@ fn buffered_requests_are_asked_again_as_an_expression_says() {
     let long = "x".repeat(1001);
     assert_eq!(statuses("/again", &["-d", &long]), ["413"; 9]);
     assert!(statuses("/other", &[]).contains(&"503".to_owned()));
+}
+
+#[test]
+fn clients_of_a_subnet_are_one() {
+    let site = Site::new(
+        "http:
+  routers:
+    homes: { rule: \"PathPrefix(`/homes`)\", service: noop@internal, middlewares: [homes] }
+    allowed: { rule: \"PathPrefix(`/allowed`)\", service: noop@internal, middlewares: [allowed] }
+  middlewares:
+    homes: { rateLimit: { average: 1, period: 24h, burst: 1, sourceCriterion: { ipStrategy: { depth: 1, ipv6Subnet: 64 } } } }
+    allowed: { ipAllowList: { sourceRange: [\"2001:db8:0:1::\"], ipStrategy: { depth: 1, ipv6Subnet: 64 } } }
+",
+        &[],
+    );
+    for (client, homes, allowed) in [
+        ("2001:db8:0:1::1", "418", "418"),
+        ("2001:db8:0:1::2", "429", "418"),
+        ("2001:db8:0:2::1", "418", "403"),
+        ("192.0.2.1", "418", "403"),
+        ("192.0.2.2", "418", "403"),
+        ("192.0.2.1", "429", "403"),
+    ] {
+        let header = format!("X-Forwarded-For: {client}");
+        let status = |path: &str| site.ask(path, &["-H", &header]).0;
+        assert_eq!(status("/homes"), homes, "{client}");
+        assert_eq!(status("/allowed"), allowed, "{client}");
+    }
 }
