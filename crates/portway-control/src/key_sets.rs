@@ -1,8 +1,9 @@
 //! Keys that tokens are signed with: read from files before anything serves, fetched while Portway runs.
 //!
 //! A set that is fetched is fetched again after its `refresh`, and where a worker meets a key that is not in it. It keeps
-//! the last keys where a fetch fails, over reloads too, and is empty before the first: requests wait for it then.
+//! the last keys where a fetch fails, over reloads and upgrades too, and is empty before the first: requests wait for it then.
 
+mod handed;
 mod jwks;
 
 use std::collections::HashSet;
@@ -24,6 +25,8 @@ use rustls_pki_types::pem::{PemObject, SectionKind};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+
+pub(crate) use handed::KeySetPart;
 
 use crate::certificates::trusting;
 use crate::fetch::Question;
@@ -47,6 +50,8 @@ pub(crate) struct Loaded {
 /// A set that is fetched.
 struct Fetched {
     url: KeyUrl,
+    /// The file of authorities that is believed, from the root.
+    ca: Option<String>,
     set: Weak<KeySet>,
     bell: Arc<Notify>,
     tls: Option<Arc<ClientConfig>>,
@@ -193,10 +198,10 @@ impl Load<'_> {
             return Some(known.clone());
         }
         let parts = UrlParts::of(&url.url)?;
+        let folder = folder_of(self.sources, span);
+        let ca = url.ca.as_ref().map(|ca| folder.join(ca));
         let tls = match parts.tls {
             true => {
-                let folder = folder_of(self.sources, span);
-                let ca = url.ca.as_ref().map(|ca| folder.join(ca));
                 let who = format!("keys of `{}`", url.url);
                 Some(trusting(&who, ca.as_deref(), span, &mut self.found)?)
             }
@@ -205,6 +210,10 @@ impl Load<'_> {
         let set = Arc::new(KeySet::fetched());
         self.fetched.push(Fetched {
             url: url.clone(),
+            ca: ca.map(|ca| {
+                let whole = std::path::absolute(&ca);
+                whole.unwrap_or(ca).display().to_string()
+            }),
             bell: set.bell(),
             set: Arc::downgrade(&set),
             tls,
@@ -241,10 +250,12 @@ fn pem(text: &[u8]) -> Result<Vec<Key>, String> {
 
 impl Loaded {
     /// What was fetched before counts until it is fetched again.
-    pub(crate) fn take_over(&self, before: &KeySets) {
+    pub(crate) fn take_over(&self, before: &Loaded) {
         for it in self.fetched.iter() {
-            let known = before.fetched_as(&KeySource::Url(it.url.clone()));
-            if let (Some(set), Some(keys)) = (it.set.upgrade(), known.and_then(|it| it.keys())) {
+            let mut known = before.fetched.iter();
+            let known = known.find(|known| known.is_of(&it.url.url, it.ca.as_deref()));
+            let keys = known.and_then(Fetched::keys);
+            if let (Some(set), Some(keys)) = (it.set.upgrade(), keys) {
                 set.take_over(keys);
             }
         }
@@ -261,6 +272,17 @@ impl Loaded {
                 counters.clone(),
             ));
         }
+    }
+}
+
+impl Fetched {
+    /// Whether it is what this URL has to say to whoever believes these authorities, however often it is asked.
+    fn is_of(&self, url: &str, ca: Option<&str>) -> bool {
+        self.url.url == url && self.ca.as_deref() == ca
+    }
+
+    fn keys(&self) -> Option<Arc<Keys>> {
+        self.set.upgrade()?.keys()
     }
 }
 

@@ -71,7 +71,7 @@ impl Installed {
     /// The one that follows this, which is `generation`: of what stays it has what this has.
     pub(crate) fn next(&self, mut ready: Ready<'_>, generation: u64) -> Self {
         ready.loaded.maps.take_over(&self.maps);
-        ready.loaded.keys.take_over(&self.plane.keys);
+        ready.loaded.keys.take_over(&self.keys);
         let plane = &self.plane;
         let base = Base {
             process: plane.process.clone(),

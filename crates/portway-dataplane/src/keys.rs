@@ -69,6 +69,19 @@ pub enum KeyKind {
     Ed25519,
 }
 
+/// What a public key is made of, for [`Key::public`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey<'a> {
+    /// What it is.
+    pub kind: KeyKind,
+    /// In the form in which it came.
+    pub key: &'a [u8],
+    /// Its name in the set.
+    pub id: Option<&'a [u8]>,
+    /// The one algorithm that it is for, where its kind has several.
+    pub only: Option<JwtAlgorithm>,
+}
+
 impl KeyKind {
     /// Every kind.
     pub const ALL: [KeyKind; 5] = [
@@ -78,6 +91,22 @@ impl KeyKind {
         KeyKind::P521,
         KeyKind::Ed25519,
     ];
+
+    /// Its name, as a JSON Web Key has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeyKind::Rsa => "RSA",
+            KeyKind::P256 => "P-256",
+            KeyKind::P384 => "P-384",
+            KeyKind::P521 => "P-521",
+            KeyKind::Ed25519 => "Ed25519",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
 
     const fn algorithms(self) -> &'static [JwtAlgorithm] {
         match self {
@@ -166,6 +195,23 @@ impl Key {
         })
     }
 
+    /// What it is made of; `None`: it is a secret, and stays where it is.
+    pub fn made_of(&self) -> Option<PublicKey<'_>> {
+        let (algorithm, verifier) = self.verifiers.first()?;
+        let Verifier::Public(key) = verifier else {
+            return None;
+        };
+        let mut kinds = KeyKind::ALL.into_iter();
+        let kind = kinds.find(|it| it.algorithms().contains(algorithm))?;
+        let is_for_all = self.verifiers.len() == kind.algorithms().len();
+        Some(PublicKey {
+            kind,
+            key: key.as_ref(),
+            id: self.id.as_deref(),
+            only: (!is_for_all).then_some(*algorithm),
+        })
+    }
+
     fn verifier(&self, algorithm: JwtAlgorithm) -> Option<&Verifier> {
         let mut verifiers = self.verifiers.iter();
         verifiers.find(|(it, _)| *it == algorithm).map(|(_, it)| it)
@@ -190,6 +236,11 @@ impl Keys {
     pub fn new(mut keys: Vec<Key>) -> Self {
         keys.truncate(MAX_KEYS);
         Self(keys)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Key> {
+        self.0.iter()
     }
 
     /// How many there are.

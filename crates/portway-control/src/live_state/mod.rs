@@ -1,6 +1,6 @@
 //! The live state of a process, handed to the one that takes over: what happened since, by name, as a reload keeps it.
 //!
-//! Session ticket keys, the key of sealed cookies, health and orders of targets, addresses of names, gates and limits that were set by command, what drains by command, rate
+//! Session ticket keys, the key of sealed cookies, health and orders of targets, addresses of names, public keys of tokens, gates and limits that were set by command, what drains by command, rate
 //! buckets, variables of the process, maps that were changed, stick tables. What an open connection or a running exchange counts
 //! stays where it is served; counters of metrics begin anew.
 //!
@@ -28,6 +28,7 @@ use crate::circuits;
 use crate::drains::HandedDrains;
 use crate::figures::Installed;
 use crate::history::Generation;
+use crate::key_sets::KeySetPart;
 use crate::names::NamePart;
 use crate::running::Running;
 use crate::targets::{join, parts_of};
@@ -35,6 +36,7 @@ use crate::tls::tickets::TicketKeys;
 use crate::upgrade::StateFrom;
 pub(crate) use parts::{CheckPart, CircuitPart, EjectionPart, FailurePart, HealthPart, TargetPart};
 use parts::{ListenerPart, MapPart, PacePart, ProcessPart, QuotaPart, ValuePart, VariablePart};
+pub(crate) use parts::{of_base64, to_base64};
 use records::{BATCH_BYTES, BUCKETS, ENTRIES, Fields, LIVE, TABLE, Writer};
 
 /// What asks for the state, on the line between two processes and on a control socket.
@@ -122,6 +124,7 @@ fn small(installed: &Installed, tickets: &TicketKeys) -> Parts {
     put("listeners", &listeners(plane));
     put("targets", &targets(installed));
     put("names", &installed.names.parts());
+    put("token_keys", &installed.keys.handed());
     let variables = process.all_variables().into_iter();
     let variables = variables.map(|(name, value)| VariablePart {
         name: name.to_string(),
@@ -300,6 +303,9 @@ impl Received {
     pub(crate) fn settle(mut self, installed: &mut Installed) {
         let names = self.part::<Vec<NamePart>>("names");
         installed.names.hand(names.unwrap_or_default());
+        let keys = self.part::<Vec<KeySetPart>>("token_keys");
+        let lost = installed.keys.go_on(&keys.unwrap_or_default());
+        self.left_out.extend(lost);
         self.put_targets(installed);
         self.put_process(&installed.plane);
         self.put_listeners(&installed.plane);

@@ -241,12 +241,12 @@ pub(crate) struct CheckPart {
     pub(crate) said: String,
 }
 
-pub(super) fn to_base64(bytes: &[u8]) -> String {
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-pub(super) fn of_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn of_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.decode(text).ok()
 }

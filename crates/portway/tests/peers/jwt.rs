@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,26 +13,35 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::certificates::{Issuer, Key, certificate};
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener};
-use crate::support::{Scene, eventually, free_port};
+use crate::support::{Scene, eventually, free_port, local};
+use crate::upgrade;
 
 /// Whoever gives keys: what it answers can be changed.
 struct Keys {
     port: u16,
     answer: Arc<Mutex<(u16, String)>>,
     asked: Arc<AtomicUsize>,
+    ended: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
 }
 
 impl Keys {
     fn start(body: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let keys = Self {
-            port: listener.local_addr().unwrap().port(),
-            answer: Arc::new(Mutex::new((200, body.to_owned()))),
-            asked: Arc::default(),
-        };
-        let (answer, asked) = (keys.answer.clone(), keys.asked.clone());
-        thread::spawn(move || {
+        Self::start_at(0, body)
+    }
+
+    fn start_at(port: u16, body: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = Arc::new(Mutex::new((200, body.to_owned())));
+        let (asked, ended): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
+        let shared = (answer.clone(), asked.clone(), ended.clone());
+        let thread = thread::spawn(move || {
+            let (answer, asked, ended) = shared;
             for mut stream in listener.incoming().flatten() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let head = lines.map_while(Result::ok).take_while(|it| !it.is_empty());
                 if head.count() == 0 {
@@ -55,7 +64,20 @@ impl Keys {
                 let _ = stream.write_all(text.as_bytes());
             }
         });
-        keys
+        Self {
+            port,
+            answer,
+            asked,
+            ended,
+            thread,
+        }
+    }
+
+    /// Nobody is there any more: who connects is refused.
+    fn die(self) {
+        self.ended.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(local(self.port)));
+        self.thread.join().unwrap();
     }
 
     fn answers(&self, status: u16, body: &str) {
@@ -167,13 +189,17 @@ fn asking(port: u16, jwt: &str, app: u16) -> String {
 
 /// Asks with this token; head and body of the answer.
 fn ask(stage: &Stage, port: u16, token: &str, more: &[&str]) -> String {
+    ask_from(&stage.scene, port, token, more)
+}
+
+fn ask_from(scene: &Scene, port: u16, token: &str, more: &[&str]) -> String {
     let url = format!("http://127.0.0.1:{port}/page");
     let authorization = format!("Authorization: Bearer {token}");
     let mut arguments = vec!["-s", "-i", "-m", "20", "-H", &authorization];
     more.iter()
         .for_each(|header| arguments.extend(["-H", header]));
     arguments.push(&url);
-    stage.scene.curl(&arguments).good()
+    scene.curl(&arguments).good()
 }
 
 #[track_caller]
@@ -551,4 +577,62 @@ fn keys_come_over_tls_from_this_very_process() {
     stage.becomes(&text(", ca = 'else.pem'"));
     let answer = ask(&stage, web, &by_one, &[]);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[test]
+fn keys_outlive_an_upgrade_while_the_issuer_is_dead() {
+    let (scene, app, web) = (Scene::new(), Echo::start("app"), free_port());
+    let names = ["one", "two", "three"];
+    let [one, two, three] = names.map(|name| ec_key(&scene, name));
+    let keys = Keys::start(&set(&[&one, &two]));
+    let port = keys.port;
+    let jwt = |refresh| {
+        format!("keys = 'http://127.0.0.1:{port}/keys', realm = 'api', refresh = '{refresh}'")
+    };
+    let dead = free_port();
+    let text = |refresh| {
+        asking(web, &jwt(refresh), app.port)
+            .replace("targets = [", &format!("targets = ['127.0.0.1:{dead}', "))
+            + "retries = 1\n"
+    };
+    let stage = upgrade::Stage::with(scene, &text("1h"), &[]);
+    let claims = format!(r#"{{"exp":{}}}"#, now() + 600);
+    let [by_one, by_two, by_three] = names.map(|name| token(&stage.scene, name, &claims));
+    let ask = |token: &str| ask_from(&stage.scene, web, token, &[]);
+    let known = || {
+        good(&ask(&by_one));
+        good(&ask(&by_two));
+        refused(&ask(&by_three), "the key of the token is not known");
+    };
+    good(&ask(&by_one));
+    keys.die();
+    // The second is upgraded from one that never fetched them itself, the third reads another file.
+    for _ in 0..2 {
+        stage.upgrade();
+        known();
+        eventually("it tries to fetch them", || {
+            let failed = stage.metric("portway_token_key_fetches_total{result=\"failed\"} ");
+            (failed != "0").then_some(())
+        });
+        known();
+    }
+    fs::write(&stage.file, text("2h")).unwrap();
+    stage.command(&["reload"]).good();
+    known();
+    stage.upgrade();
+    known();
+    let fetched = stage.metric("portway_token_key_fetches_total{result=\"ok\"} ");
+    assert_eq!(fetched, "0");
+    // What it says once it is back counts, and nothing else.
+    let _keys = Keys::start_at(port, &set(&[&three]));
+    eventually("its new keys count", || {
+        let answer = ask(&by_three);
+        answer.starts_with("HTTP/1.1 200 ").then_some(())
+    });
+    refused(&ask(&by_one), "the key of the token is not known");
+    stage.upgrade();
+    good(&ask(&by_three));
+    refused(&ask(&by_one), "the key of the token is not known");
+    let log = stage.first.log();
+    assert!(!log.contains("left out"), "{log}");
 }

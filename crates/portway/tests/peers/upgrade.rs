@@ -157,7 +157,7 @@ impl Stage {
         answer
     }
 
-    fn metric(&self, line: &str) -> String {
+    pub(crate) fn metric(&self, line: &str) -> String {
         let url = format!("http://{}/metrics", self.admin);
         let text = self.scene.curl(&["-s", &url]).good();
         let found = text.lines().find_map(|it| it.strip_prefix(line));
