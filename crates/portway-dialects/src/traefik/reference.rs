@@ -22,7 +22,8 @@ portway convert compose.yml               # the same in the native form, docs/na
 
 A file is known by its keys: `services` (a compose file), `http`, `tcp`, `tls` (dynamic), `entryPoints`, `providers`
 (static, perhaps with dynamic configuration in it). `--as traefik` says it. Relative paths begin in the folder of the file that
-names them. Files are read at the start: what changes while Portway runs is not yet seen.
+names them. Dynamic files are watched, and static files with them: a change is put to work without a restart,
+unless `providers.file.watch` is `false`. Compose files are watched with `portway run --watch`.
 
 ## Compose files
 

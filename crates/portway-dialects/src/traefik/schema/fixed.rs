@@ -135,7 +135,7 @@ pub(crate) const ROWS: &[Row] = &[
     no_effect(
         "providers.providersThrottleDuration",
         Duration,
-        "files are read at the start",
+        "files are looked at twice a second; a change counts once nothing has changed for a tenth of a second",
     ),
     no_effect(
         "providers.precedence",
