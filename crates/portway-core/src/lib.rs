@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod hash;
 pub mod health;
 pub mod http1;
+pub mod http2;
 pub mod jwt;
 pub mod lookup;
 pub mod ocsp;

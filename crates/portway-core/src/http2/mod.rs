@@ -1,0 +1,13 @@
+//! HTTP/2 (RFC 9113): what comes and goes as bytes, decided without I/O.
+
+mod connection;
+mod frame;
+pub mod hpack;
+mod limits;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::connection::{Block, Broken, Connection, Reached, Remote, Role, Sink};
+pub use self::frame::{ErrorCode, HEAD_BYTES, PAYLOAD_BYTES, PREFACE, write_data_head};
+pub use self::limits::{Limits, Rate};
