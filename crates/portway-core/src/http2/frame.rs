@@ -154,7 +154,7 @@ pub(super) fn write_block(stream: u32, block: &[u8], end: bool, payload: usize, 
         rest = behind;
         let whole = u8::from(rest.is_empty()) * END_HEADERS;
         let (kind, flags) = match first {
-            true => (1, whole | u8::from(end) * END_STREAM),
+            true => (1, whole | (u8::from(end) * END_STREAM)),
             false => (9, whole),
         };
         write_head(kind, flags, stream, piece.len(), out);
