@@ -95,6 +95,9 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
         Err(diagnostic) => diagnostic.into(),
     };
     found.extend(privileges::check(&snapshot.process));
+    memory::check(&snapshot.process)
+        .into_iter()
+        .for_each(|one| found.push(one));
     found.extend(admin_is_open(&snapshot.process));
     found.extend(resolve::check(snapshot));
     found.extend(resolve::waiting(snapshot));

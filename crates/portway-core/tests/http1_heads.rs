@@ -507,3 +507,36 @@ fn host_may_be_left_out_where_the_limits_say_so() {
     assert_eq!(parse_request(bytes, 0, &limits, &mut head), complete);
     assert_eq!(head.host(bytes), b"");
 }
+
+#[test]
+fn more_fields_than_stand_on_the_stack() {
+    let limits = HeadLimits {
+        fields: 1000,
+        ..HeadLimits::default()
+    };
+    let with = |count: usize| {
+        let fields = "A:1\r\n".repeat(count);
+        format!("GET / HTTP/1.0\r\n{fields}\r\n")
+    };
+    let mut head = RequestHead::new();
+    for (count, expected) in [(257, true), (1000, true), (1001, false)] {
+        let text = with(count);
+        let parsed = parse_request(text.as_bytes(), 0, &limits, &mut head);
+        let whole = Parsed::Complete {
+            head_len: text.len(),
+        };
+        let refused = Parsed::Refused(Refusal::TooManyFields);
+        assert_eq!(parsed, if expected { whole } else { refused }, "{count}");
+        if expected {
+            assert_eq!(head.fields().as_slice().len(), count);
+        }
+    }
+    let text = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A:1\r\n".repeat(600));
+    let parsed = parse_response(text.as_bytes(), 0, &limits, &mut ResponseHead::new());
+    assert_eq!(
+        parsed,
+        Parsed::Complete {
+            head_len: text.len()
+        }
+    );
+}

@@ -71,7 +71,7 @@ pub(crate) async fn secure(
         stream = handshake(connection, stream, tls.as_ref(), first.take()).await?;
     }
     let rules = &listener.rules.session;
-    if rules.is_empty() || matches!(way, Way::Stream(Some(_))) {
+    if rules.is_empty() {
         return Some((way, stream, first));
     }
     match (Rules::new(rules).run(connection, None), way) {
@@ -79,7 +79,7 @@ pub(crate) async fn secure(
             reject(connection, &mut stream, silent);
             None
         }
-        (Some(Verdict::Forward(group)), Way::Stream(_)) => {
+        (Some(Verdict::Forward(group)), Way::Stream(None)) => {
             Some((Way::Stream(Some(group)), stream, first))
         }
         _ => Some((way, stream, first)),

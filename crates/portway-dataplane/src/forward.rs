@@ -385,10 +385,7 @@ async fn response_head(
         response: x.response.take(),
         head: std::mem::take(&mut x.scratch.response),
         scanned: 0,
-        limits: HeadLimits {
-            lenient: x.connection.lenient_heads(),
-            ..HeadLimits::default()
-        },
+        limits: x.connection.response_limits(),
     };
     let mut moves = u64::MAX;
     let result = poll_fn(|cx| {

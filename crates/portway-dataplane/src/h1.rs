@@ -488,17 +488,26 @@ async fn shutdown(connection: &Connection, stream: &mut Stream) {
 }
 
 impl Connection {
+    /// What heads of requests may cost.
     pub(crate) fn head_limits(&self) -> HeadLimits {
         let configured = self.generation.plane.listener(self.listener);
-        HeadLimits {
-            head_bytes: configured
-                .map_or(portway_model::defaults::HEAD_BYTES, |(l, _)| l.head_bytes)
-                as usize,
-            fields: usize::from(portway_model::defaults::HEAD_FIELDS),
+        configured.map_or(HeadLimits::default(), |(listener, _)| HeadLimits {
+            head_bytes: listener.head_bytes as usize,
+            target_bytes: listener.target_bytes as usize,
+            fields: usize::from(listener.head_fields),
             // HAProxy leaves it to the server.
-            host_required: configured.is_none_or(|(listener, _)| !listener.lenient_heads),
-            lenient: configured.is_some_and(|(listener, _)| listener.lenient_heads),
+            host_required: !listener.lenient_heads,
+            lenient: listener.lenient_heads,
+        })
+    }
+
+    /// The same of responses.
+    pub(crate) fn response_limits(&self) -> HeadLimits {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.map_or(HeadLimits::default(), |(listener, _)| HeadLimits {
+            fields: usize::from(listener.head_fields),
+            lenient: listener.lenient_heads,
             ..HeadLimits::default()
-        }
+        })
     }
 }

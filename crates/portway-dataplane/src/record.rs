@@ -244,9 +244,13 @@ fn refused(x: &Exchange<'_>, code: &str) {
             .listener(x.connection.listener.index())
             .refused(reason);
     }
-    if [Refusal::HeadTooLarge.code(), Refusal::TooManyFields.code()].contains(&code) {
-        shard.worker().limit_reached(Limit::RequestHeadBytes);
-    }
+    let limit = match code {
+        _ if code == Refusal::UriTooLong.code() => Limit::RequestTargetBytes,
+        _ if code == Refusal::HeadTooLarge.code() => Limit::RequestHeadBytes,
+        _ if code == Refusal::TooManyFields.code() => Limit::RequestHeadBytes,
+        _ => return,
+    };
+    shard.worker().limit_reached(limit);
 }
 
 fn record_of<'a>(x: &'a Exchange<'_>, total: Duration) -> Record<'a> {

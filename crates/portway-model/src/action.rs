@@ -363,6 +363,10 @@ pub enum Normalization {
     StripDotdot,
     /// The same, and those that have no segment before them too.
     StripDotdotFull,
+    /// Slashes of the path that are percent-encoded are not.
+    DecodeSlashes,
+    /// Backslashes of the path are slashes, percent-encoded ones too.
+    TurnBackslashes,
     /// The arguments of the query stand in the order of their names.
     SortQuery,
     /// What need not be percent-encoded is not.
@@ -377,11 +381,13 @@ pub enum Normalization {
 
 impl Normalization {
     /// Every form.
-    pub const ALL: [Normalization; 9] = [
+    pub const ALL: [Normalization; 11] = [
         Normalization::MergeSlashes,
         Normalization::StripDot,
         Normalization::StripDotdot,
         Normalization::StripDotdotFull,
+        Normalization::DecodeSlashes,
+        Normalization::TurnBackslashes,
         Normalization::SortQuery,
         Normalization::DecodeUnreserved,
         Normalization::DecodeUnreservedStrict,

@@ -52,6 +52,8 @@ pub const MAX_CONNECTIONS: u32 = 0;
 pub const HEAD_BYTES: u32 = 64 * 1024;
 /// Number of fields in a head; HAProxy takes 101, nginx has no limit, browsers send about 20.
 pub const HEAD_FIELDS: u16 = 128;
+/// Bytes of a request target, an ALB's 16 K of the request line. RFC 9112 section 3 asks for at least 8,000.
+pub const TARGET_BYTES: u32 = 16 * 1024;
 
 /// Seconds between two health checks: ALB 30, Classic 30, HAProxy 2, Traefik 30; ten finds a dead target in 20 s
 /// at a cost that no target notices.

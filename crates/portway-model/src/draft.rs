@@ -182,6 +182,10 @@ pub struct ListenerDraft {
     pub life: ConnectionLifeDraft,
     /// Bytes of a request head at most.
     pub head_bytes: Option<Spanned<u32>>,
+    /// Fields of a head at most.
+    pub head_fields: Option<Spanned<u16>>,
+    /// Bytes of a request target at most.
+    pub target_bytes: Option<Spanned<u32>>,
     /// Access log.
     pub access_log: Option<Spanned<AccessLogDraft>>,
     /// Where it is said that this listener starts and stops, beside the log of the process.
@@ -227,6 +231,8 @@ impl ListenerDraft {
             max_session_rate: None,
             life: ConnectionLifeDraft::default(),
             head_bytes: None,
+            head_fields: None,
+            target_bytes: None,
             access_log: None,
             log: Vec::new(),
             capture_cookie: None,

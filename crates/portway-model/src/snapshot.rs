@@ -193,6 +193,10 @@ pub struct Listener {
     pub life: ConnectionLife,
     /// Bytes of a request head at most.
     pub head_bytes: u32,
+    /// Fields of a head at most, of requests and responses.
+    pub head_fields: u16,
+    /// Bytes of a request target at most.
+    pub target_bytes: u32,
     /// Access log; `None`: records are not written.
     pub access_log: Option<AccessLog>,
     /// Where it is said that this listener starts and stops, beside the log of the process.

@@ -21,7 +21,7 @@ use portway_model::log::*;
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
 use portway_model::page::PageFrom;
-use portway_model::proxied::PassOn;
+use portway_model::proxied::{PassOn, ProxyField};
 use portway_model::settings::*;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -919,6 +919,18 @@ fn health_checks() {
     );
     check(
         with(|c| {
+            let method = GrpcCall::Method {
+                path: "/Check".into(),
+                codes: vec![NumberRange { min: 0, max: 0 }],
+            };
+            c.kind = Some(at(13, CheckKind::Grpc(call(method))));
+        }),
+        &[
+            "warning P0103 @13: `/Check` names no method of a service | targets of gRPC know methods by `/package.Service/Method`, such as `/grpc.health.v1.Health/Check`",
+        ],
+    );
+    check(
+        with(|c| {
             let service = "a\n".into();
             c.kind = Some(at(13, CheckKind::Grpc(call(GrpcCall::Health { service }))));
         }),
@@ -1152,6 +1164,8 @@ fn settings() {
             timeouts.tunnel = Some(at(24, Duration::from_secs(30 * 24 * 3600)));
             d.groups[0].timeouts.connect = Some(at(13, Duration::ZERO));
             d.listeners[0].head_bytes = Some(at(25, 10));
+            d.listeners[0].head_fields = Some(at(27, 0));
+            d.listeners[0].target_bytes = Some(at(28, 8));
             d.listeners[0].request_id = Some(at(26, id("x y")));
         },
         &[
@@ -1160,6 +1174,8 @@ fn settings() {
             "P0103 @24: the tunnel timeout is too long | the longest is 24 days",
             "P0103 @25: 10 is out of range for a request head | from 1024 to 1048576",
             "P0103 @26: `x y` is not a header name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @27: 0 is out of range for the fields of a head | from 1 to 32767",
+            "P0103 @28: 8 is out of range for a request target | from 64 to 1048576",
         ],
     );
     check(
@@ -2565,10 +2581,10 @@ fn attributes_and_blocks() {
         })
     };
     let present = |value: Value<N>| test_first(Phase::Session, value.into(), Matcher::Present);
-    check(present(Value::ClientCertificate(part("CN", -1))), &[]);
+    check(present(Value::ShownCertificate(part("CN", -1))), &[]);
     for wrong in [part("CN", 0), part("", 1), part("a b", 1)] {
         check(
-            present(Value::ClientCertificate(wrong)),
+            present(Value::ShownCertificate(wrong)),
             &[
                 "P0103 @71: no attribute of a name | say its short name, such as `CN`, and which of several, from 1 or -1",
             ],
@@ -2697,4 +2713,77 @@ fn requests_that_are_made_again() {
             "P0105 @70: a request that is made again has its own headers and its own status | take `headers` and `answer_as` out",
         ],
     );
+}
+
+#[test]
+fn what_no_client_can_tell() {
+    let present = |value: Value<N>| test_first(Phase::Request, value.into(), Matcher::Present);
+    let certificate = || Value::ClientCertificate(CertificateField::Serial);
+    let absent = "warning P0104 @71: no client is asked for a certificate here: what this says of one is always absent | ask for it: `client_auth` in the `tls` of the listener (HAProxy: `verify` of the `bind` line; Traefik: `clientAuth` of the options of TLS)";
+    check(present(certificate()), &[absent]);
+    let asked = |d: &mut Draft| {
+        https(d);
+        d.listeners[0].tls.clients.auth = Some(at(28, ClientAuth::Optional));
+        d.listeners[0].tls.clients.ca = vec![at(29, "ca.pem".to_owned())];
+    };
+    check(
+        |d| {
+            present(certificate())(d);
+            asked(d);
+        },
+        &[],
+    );
+    // One text for two listeners: one of them asks.
+    check(
+        |d| {
+            present(certificate())(d);
+            let mut other = d.listeners[0].clone();
+            other.name = at(90, Name::from("other"));
+            other.binds = listener(91, "other", 81, "web").binds;
+            asked(d);
+            d.listeners.push(other);
+        },
+        &[],
+    );
+    let proxied = || Value::Proxied(ProxyField::Authority);
+    check(
+        present(proxied()),
+        &[
+            "warning P0104 @71: no header of the PROXY protocol is expected here: what this says of one is always absent | set `accept_proxy` of the listener (HAProxy: `accept-proxy` of the `bind` line)",
+        ],
+    );
+    check(
+        |d| {
+            present(proxied())(d);
+            d.listeners[0].accept_proxy = Some(at(28, true));
+        },
+        &[],
+    );
+    check(
+        |d| {
+            present(proxied())(d);
+            let expect = Action::ExpectProxy(ProxyHeader::Required);
+            let expects = rule(95, Phase::Connection, always(), vec![expect]);
+            d.listeners[0].rules.insert(0, expects);
+        },
+        &[],
+    );
+}
+
+#[test]
+fn streams_that_are_routed_go_through_rules_of_the_session() {
+    let first = |phase, actions: fn() -> Action<N>| {
+        move |d: &mut Draft| {
+            tcp(d);
+            let later = rule(96, phase, always(), vec![actions()]);
+            d.listeners[0].rules.push(later);
+        }
+    };
+    let over = |place: &str| {
+        format!("warning P0203 @{place}: a rule of tcp listener `in` that never runs")
+    };
+    let reject = || Action::Reject { silent: false };
+    check(first(Phase::Session, reject), &[]);
+    check(first(Phase::ClientHello, reject), &[&over("96 50")]);
+    check(first(Phase::Session, || forward("web")), &[&over("96 50")]);
 }

@@ -30,6 +30,7 @@ pub(crate) struct Staples {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAsked {
     NoIssuer,
+    OtherIssuer,
     NoResponder,
 }
 
@@ -38,6 +39,7 @@ impl NotAsked {
     pub(crate) fn of(self, certificate: &str) -> String {
         let why = match self {
             NotAsked::NoIssuer => "its issuer is not known, by which answers are judged",
+            NotAsked::OtherIssuer => "no certificate in the file of its issuer has signed it",
             NotAsked::NoResponder => "it does not say whom to ask over HTTP",
         };
         format!("nobody is asked about certificate `{certificate}` (OCSP): {why}")
@@ -47,6 +49,9 @@ impl NotAsked {
         match self {
             NotAsked::NoIssuer => {
                 "put the certificate of the issuer behind it in its file, or name a file with it in `issuer` (HAProxy: `FILE.issuer`)"
+            }
+            NotAsked::OtherIssuer => {
+                "name a file with the certificate of the authority that signed it: `openssl x509 -noout -issuer -in FILE` says its name, and of that name there may be several with other keys"
             }
             NotAsked::NoResponder => {
                 "many authorities have given OCSP up: take `ocsp_fetch` out then; `ocsp_responder` names another"
@@ -94,7 +99,10 @@ impl Staples {
             return Some(Err(NotAsked::NoResponder));
         };
         if identity.issuer_certificate.is_none() {
-            return Some(Err(NotAsked::NoIssuer));
+            return Some(Err(match &self.of_issuer {
+                Some(_) => NotAsked::OtherIssuer,
+                None => NotAsked::NoIssuer,
+            }));
         }
         Some(Ok(Asked {
             certificate: self.certificate.clone(),

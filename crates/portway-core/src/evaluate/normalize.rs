@@ -14,6 +14,14 @@ pub fn normalize(form: Normalization, target: &[u8]) -> Option<Vec<u8>> {
         Normalization::StripDot => with_path(strip_dot(path)),
         Normalization::StripDotdot => with_path(strip_dotdot(path, false)),
         Normalization::StripDotdotFull => with_path(strip_dotdot(path, true)),
+        Normalization::DecodeSlashes => with_path(percent(path, false, slash_decoded)?),
+        Normalization::TurnBackslashes => {
+            let mut path = percent(path, false, backslash_turned)?;
+            path.iter_mut()
+                .filter(|byte| **byte == b'\\')
+                .for_each(|byte| *byte = b'/');
+            with_path(path)
+        }
         Normalization::SortQuery => match query {
             Some(query) => joined(path.to_vec(), Some(&sorted(query))),
             None => target.to_vec(),
@@ -117,6 +125,20 @@ fn decoded(byte: u8, [high, low]: [u8; 2], out: &mut Vec<u8>) {
     }
 }
 
+fn slash_decoded(byte: u8, [high, low]: [u8; 2], out: &mut Vec<u8>) {
+    match byte {
+        b'/' => out.push(b'/'),
+        _ => out.extend([b'%', high, low]),
+    }
+}
+
+fn backslash_turned(byte: u8, [high, low]: [u8; 2], out: &mut Vec<u8>) {
+    match byte {
+        b'\\' => out.push(b'/'),
+        _ => out.extend([b'%', high, low]),
+    }
+}
+
 fn uppercased(_: u8, [high, low]: [u8; 2], out: &mut Vec<u8>) {
     out.extend([b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]);
 }
@@ -167,6 +189,17 @@ mod tests {
         dotdot("/../../a/..", "/../../", "/");
         dotdot("/..", "/../", "/");
         dotdot("/foo/../?bar=/foo/../", "/?bar=/foo/../", "/?bar=/foo/../");
+    }
+
+    #[test]
+    fn slashes_in_disguise() {
+        let decoded = |from, to| check(Normalization::DecodeSlashes, from, Some(to));
+        decoded("/a%2Fb%2fc?d=%2F", "/a/b/c?d=%2F");
+        decoded("/a%5Cb%2", "/a%5Cb%2");
+        decoded("/%2%2F%%2F", "/%2/%/");
+        let turned = |from, to| check(Normalization::TurnBackslashes, from, Some(to));
+        turned("/a\\b%5Cc%5cd?e=\\", "/a/b/c/d?e=\\");
+        turned("/%2F%5", "/%2F%5");
     }
 
     #[test]

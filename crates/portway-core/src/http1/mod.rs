@@ -43,8 +43,8 @@ pub use head::{
 pub use known::{Known, KnownSet};
 pub use list::{elements, is_token};
 pub use parse::{
-    HeadLimits, MAX_CONNECTION_OPTIONS, MAX_FIELDS, MAX_HEAD_BYTES, MAX_LEADING_EMPTY_LINES,
-    MAX_METHOD_BYTES, Parsed, parse_request, parse_response,
+    HeadLimits, MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_LEADING_EMPTY_LINES, MAX_METHOD_BYTES,
+    Parsed, STACK_FIELDS, parse_request, parse_response,
 };
 pub use refusal::Refusal;
 pub use request_id::{RequestId, is_acceptable_request_id};

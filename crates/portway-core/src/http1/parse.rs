@@ -17,9 +17,9 @@ use super::known::Known;
 use super::refusal::Refusal;
 use super::{lines, list, target};
 
-/// The most fields a head may have, whatever [`HeadLimits::fields`] says: the tokeniser's array stands on the stack, 32 bytes a
-/// field.
-pub const MAX_FIELDS: usize = 256;
+/// For as many fields the tokeniser's array stands on the stack, 32 bytes a field; where [`HeadLimits::fields`] allows more, it is
+/// allocated for each head.
+pub const STACK_FIELDS: usize = 256;
 
 /// The most bytes a head may have, whatever [`HeadLimits::head_bytes`] says, so that ranges fit 32 bits.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub struct HeadLimits {
     /// Bytes of a request target; beyond, 414. Default 16 KiB, an ALB's limit for the request line. RFC 9112 §3 asks for at
     /// least 8,000.
     pub target_bytes: usize,
-    /// Field lines; beyond, 431. Default 128; HAProxy allows 101, nginx has no limit of the number. At most [`MAX_FIELDS`].
+    /// Field lines; beyond, 431. Default 128; HAProxy allows 100, nginx has no limit of the number. More than [`STACK_FIELDS`] cost more.
     pub fields: usize,
     /// A request of HTTP/1.1 without Host is refused, as RFC 9112 §3.2 has it. Default true.
     pub host_required: bool,
@@ -358,6 +358,14 @@ fn as_version_1_1(message: &[u8], minor_at: usize) -> Vec<u8> {
     copy
 }
 
+/// Room for so many fields, or as many as a message of this length can have: a line takes three bytes, for the tokeniser.
+#[cold]
+fn room_for<'m>(fields: usize, length: usize) -> Vec<MaybeUninit<httparse::Header<'m>>> {
+    let mut room = Vec::new();
+    room.resize_with(fields.min(length / 3 + 1), MaybeUninit::uninit);
+    room
+}
+
 /// Lets `httparse` split the head. `offset` is where `message` begins in the arena. Answers the length of the head.
 #[inline]
 fn tokenise_request(
@@ -366,10 +374,15 @@ fn tokenise_request(
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<Option<usize>, httparse::Error> {
-    let mut array = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let array = array
-        .get_mut(..limits.fields.min(MAX_FIELDS))
-        .unwrap_or_default();
+    let mut on_stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
+    let mut on_heap;
+    let array = match on_stack.get_mut(..limits.fields) {
+        Some(array) => array,
+        None => {
+            on_heap = room_for(limits.fields, message.len());
+            on_heap.as_mut_slice()
+        }
+    };
     let mut tokens = httparse::Request::new(&mut []);
     let mut how = httparse::ParserConfig::default();
     how.allow_multiple_spaces_in_request_line_delimiters(limits.lenient);
@@ -405,10 +418,15 @@ fn tokenise_response(
 ) -> Result<Option<usize>, httparse::Error> {
     /// Bytes of `HTTP/1.1 200`.
     const BEFORE_REASON: usize = 12;
-    let mut array = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let array = array
-        .get_mut(..limits.fields.min(MAX_FIELDS))
-        .unwrap_or_default();
+    let mut on_stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
+    let mut on_heap;
+    let array = match on_stack.get_mut(..limits.fields) {
+        Some(array) => array,
+        None => {
+            on_heap = room_for(limits.fields, message.len());
+            on_heap.as_mut_slice()
+        }
+    };
     let mut tokens = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let parsed = config.parse_response_with_uninit_headers(&mut tokens, message, array)?;

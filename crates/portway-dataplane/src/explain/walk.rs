@@ -99,13 +99,15 @@ impl Walk<'_> {
             return ending;
         }
         let mut group = group;
-        if !listener.rules.session.is_empty() && group.is_none() {
+        if !listener.rules.session.is_empty() {
             match self
                 .rules(&listener.rules.session, (None, Phase::Session), None)
                 .0
             {
                 Verdict::Reject { silent } => return Ending::Closed { silent, why: None },
-                Verdict::Forward(to) if !listener.protocol.is_http() => group = Some(to),
+                Verdict::Forward(to) if !listener.protocol.is_http() => {
+                    group = group.or(Some(to));
+                }
                 _ => {}
             }
         }

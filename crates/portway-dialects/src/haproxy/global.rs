@@ -16,6 +16,8 @@ use super::word::{Line, Modifier, Word};
 use super::{address, keywords, sample, variable};
 use keywords::OptionOf;
 use portway_model::address::BindAddress;
+use portway_model::compile::limits::MAX_HEAD_FIELDS;
+use portway_model::defaults::TARGET_BYTES;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
 use portway_model::expression::{Scope, Template, TemplatePart};
@@ -40,6 +42,8 @@ pub(crate) struct Global {
     buffer: Option<Spanned<u32>>,
     /// Bytes of it that are kept free of heads.
     rewrite: Option<Spanned<u32>>,
+    /// Fields of a head at most.
+    head_fields: Option<Spanned<u16>>,
     /// The host name in the header of messages: empty is the machine's own.
     log_hostname: Option<Spanned<String>>,
 }
@@ -107,24 +111,30 @@ pub(crate) fn read(sections: &[Section], draft: &mut Draft, reader: &mut Reader<
 impl Global {
     /// Limits of every listener that the lines of proxies do not set.
     pub(crate) fn finish(&self, draft: &mut Draft, reader: &mut Reader<'_>) {
-        let (Some(span), buffer) = (
-            self.buffer
-                .as_ref()
-                .or(self.rewrite.as_ref())
-                .map(|it| it.span),
-            self.buffer.as_ref().map_or(BUFFER, |it| it.value),
-        ) else {
-            return;
-        };
-        let rewrite = self.rewrite.as_ref().map_or(REWRITE, |it| it.value);
-        let Some(head) = buffer.checked_sub(rewrite).filter(|head| *head > 0) else {
+        let head = self.head_bytes(reader);
+        for listener in &mut draft.listeners {
+            if let Some(head) = head {
+                listener.head_bytes.get_or_insert(head);
+                // All of a buffer may be the URI.
+                if head.value > TARGET_BYTES {
+                    listener.target_bytes.get_or_insert(head);
+                }
+            }
+            listener.head_fields = listener.head_fields.or(self.head_fields);
+        }
+    }
+
+    /// Bytes of a head, where something is said of buffers.
+    fn head_bytes(&self, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
+        let span = self.buffer.or(self.rewrite)?.span;
+        let buffer = self.buffer.map_or(BUFFER, |it| it.value);
+        let rewrite = self.rewrite.map_or(REWRITE, |it| it.value);
+        let head = buffer.checked_sub(rewrite).filter(|head| *head > 0);
+        if head.is_none() {
             let message = "`tune.maxrewrite` leaves nothing of `tune.bufsize` for heads";
             reader.error(Code::Conflict, span, message);
-            return;
-        };
-        for listener in &mut draft.listeners {
-            listener.head_bytes.get_or_insert(Spanned::new(head, span));
         }
+        head.map(|head| Spanned::new(head, span))
     }
 
     fn line(&mut self, line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
@@ -204,6 +214,7 @@ impl Global {
             "stats" => stats(line, process, reader),
             "tune.bufsize" => self.buffer = bytes(line, reader),
             "tune.maxrewrite" => self.rewrite = bytes(line, reader),
+            "tune.http.maxhdr" => self.head_fields = head_fields(line, reader),
             _ => self.tls(line, reader),
         }
     }
@@ -477,6 +488,14 @@ fn bytes(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
     let word = value(line, reader)?;
     let count = units::loose_number(word, 1, u64::from(u32::MAX), reader)?;
     Some(limit(word.spanned(count)))
+}
+
+/// The first line of a head counts among its headers there.
+fn head_fields(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u16>> {
+    let word = value(line, reader)?;
+    let lines = units::loose_number(word, 2, u64::from(MAX_HEAD_FIELDS), reader)?;
+    let fields = u16::try_from(lines.saturating_sub(1)).unwrap_or(u16::MAX);
+    Some(word.spanned(fields))
 }
 
 fn limit(number: Spanned<u64>) -> Spanned<u32> {

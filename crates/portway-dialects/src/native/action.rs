@@ -170,6 +170,8 @@ words!(Normalization, "a normal form such as \"merge_slashes\"", NORMALIZATIONS:
     "strip_dot" => Normalization::StripDot,
     "strip_dotdot" => Normalization::StripDotdot,
     "strip_dotdot_full" => Normalization::StripDotdotFull,
+    "decode_slashes" => Normalization::DecodeSlashes,
+    "turn_backslashes" => Normalization::TurnBackslashes,
     "sort_query" => Normalization::SortQuery,
     "decode_unreserved" => Normalization::DecodeUnreserved,
     "decode_unreserved_strict" => Normalization::DecodeUnreservedStrict,

@@ -4,6 +4,7 @@
 //! `fields!` makes the last from one list of keys.
 
 use super::scalar::range_of_key;
+use super::size::is_size;
 use crate::expression::Written;
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS};
@@ -51,14 +52,18 @@ pub(crate) struct Reader<'d> {
     pub(crate) groups: Vec<GroupDraft>,
     /// What is allowed of the number that is being read, where that is less than its type holds.
     pub(crate) range: Option<(u32, u32)>,
+    /// That number is one of bytes, which may have a unit.
+    pub(crate) is_size: bool,
 }
 
 impl Reader<'_> {
     /// Reads what stands under a key.
-    fn under<T: Form>(&mut self, key: &str, item: &Item) -> Option<T> {
-        let outer = std::mem::replace(&mut self.range, range_of_key(key));
+    pub(super) fn under<T: Form>(&mut self, key: &str, item: &Item) -> Option<T> {
+        let now = (range_of_key(key), is_size(key));
+        let outer = (self.range, self.is_size);
+        (self.range, self.is_size) = now;
         let value = T::read(item, self);
-        self.range = outer;
+        (self.range, self.is_size) = outer;
         value
     }
 

@@ -51,13 +51,13 @@ pub(crate) fn read(key: &str, item: &Item, reader: &mut Reader<'_>) -> Option<Li
 }
 
 fn read_body(item: &Item, reader: &mut Reader<'_>) -> Option<Limit<Named>> {
-    if matches!(item.content, Content::Integer(_)) {
+    if matches!(item.content, Content::Integer(_) | Content::Text { .. }) {
         return Some(Limit::Body {
-            request: Some(u64::read(item, reader)?),
+            request: Some(reader.under("limit_body", item)?),
             response: None,
         });
     }
-    let table = reader.keyed(item, "a number or a table", &["request", "response"])?;
+    let table = reader.keyed(item, "a size or a table", &["request", "response"])?;
     let mut read = |key: &str| match table.entry(key) {
         Some(_) => table.required(key, reader).map(Some),
         None => Some(None),

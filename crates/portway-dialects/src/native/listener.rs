@@ -3,7 +3,7 @@
 use super::action::REDIRECT_STATUS;
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
-use super::{pairs, preset};
+use super::{clients, pairs, path_policy, preset};
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     CertificateDraft, CertificateTlsDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft,
@@ -29,6 +29,8 @@ fields!(ListenerDraft {
     "max_connection_requests" => life.max_requests,
     "max_connection_age" => life.max_age,
     "head_bytes" => head_bytes,
+    "max_head_fields" => head_fields,
+    "max_target_bytes" => target_bytes,
     "known_as" => known_as,
     "number" => number,
     "tags" => tags,
@@ -166,7 +168,15 @@ impl Form for Faults {
 }
 
 /// Keys that are read with the rest of the table at hand.
-pub(crate) const MORE_KEYS: &[&str] = &["certificate_files", "forward", "preset", "rule"];
+pub(crate) const MORE_KEYS: &[&str] = &[
+    "certificate_files",
+    "forward",
+    "preset",
+    "rule",
+    clients::KEYS[0],
+    clients::KEYS[1],
+    path_policy::KEY,
+];
 
 /// Reads a listener; what is wrong in it is left out.
 pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) -> ListenerDraft {
@@ -183,6 +193,9 @@ pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) 
     if let Some(entry) = table.get("preset") {
         preset::fill(&mut listener, entry, table, reader);
     }
+    let mut first = clients::rules(&listener, table, reader);
+    first.extend(path_policy::rules(&listener, table, reader));
+    listener.rules.splice(..0, first);
     listener
 }
 

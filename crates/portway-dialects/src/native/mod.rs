@@ -10,6 +10,7 @@ mod check_grpc;
 mod check_step;
 mod choice;
 mod circuit;
+mod clients;
 mod compression;
 mod cors;
 mod form;
@@ -28,6 +29,7 @@ mod outline;
 mod page;
 mod passive;
 mod pairs;
+mod path_policy;
 mod preset;
 mod print;
 mod print_action;
@@ -35,6 +37,7 @@ mod resolution;
 mod rule;
 mod scalar;
 mod service;
+mod size;
 mod source;
 mod target;
 mod tcp;
@@ -90,6 +93,7 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
         certificate_names: HashSet::new(),
         groups: Vec::new(),
         range: None,
+        is_size: false,
     };
     for entry in root.entries() {
         read_section(&mut draft, entry, &mut reader);

@@ -1,7 +1,7 @@
 //! Forms of single values: numbers, durations, addresses, names, and what stands as text within a text.
 
 use super::form::{Form, Out, Reader};
-use super::pairs;
+use super::{pairs, size};
 use crate::expression::{self, template};
 use crate::tree::{Content, Item};
 use ipnet::IpNet;
@@ -31,6 +31,19 @@ impl Form for bool {
     }
 }
 
+/// A number, or a size with its unit where one is read.
+fn whole(item: &Item, reader: &mut Reader<'_>) -> Option<i64> {
+    match (&item.content, reader.is_size) {
+        (Content::Integer(number), _) => Some(*number),
+        (Content::Text { .. }, true) => {
+            let written = reader.text(item, u64::WHAT)?;
+            size::read(written, reader)
+        }
+        (_, true) => reader.wrong_type(item, "a number of bytes, or a size such as \"4MiB\""),
+        (_, false) => reader.wrong_type(item, u64::WHAT),
+    }
+}
+
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl Form for $number {
@@ -38,9 +51,7 @@ macro_rules! numbers {
             const ALONE: bool = true;
 
             fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-                let Content::Integer(number) = item.content else {
-                    return reader.wrong_type(item, Self::WHAT);
-                };
+                let number = whole(item, reader)?;
                 match Self::try_from(number) {
                     Ok(number) => Some(number),
                     Err(_) => {
@@ -87,9 +98,7 @@ impl Form for u64 {
     const ALONE: bool = true;
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        let Content::Integer(number) = item.content else {
-            return reader.wrong_type(item, Self::WHAT);
-        };
+        let number = whole(item, reader)?;
         match Self::try_from(number) {
             Ok(number) => Some(number),
             Err(_) => reader.refuse(item.span, format!("{number} is below 0"), ""),
@@ -108,6 +117,11 @@ pub(crate) fn range_of_key(key: &str) -> Option<(u32, u32)> {
         "pool_size" => (0, limits::MAX_POOL_SIZE),
         "workers" => (0, u32::from(limits::MAX_WORKERS)),
         "head_bytes" => (limits::MIN_HEAD_BYTES, limits::MAX_HEAD_BYTES),
+        "max_head_fields" => (
+            u32::from(limits::MIN_HEAD_FIELDS),
+            u32::from(limits::MAX_HEAD_FIELDS),
+        ),
+        "max_target_bytes" => (limits::MIN_TARGET_BYTES, limits::MAX_HEAD_BYTES),
         "healthy_threshold" | "unhealthy_threshold" => (1, u32::from(limits::MAX_THRESHOLD)),
         "size" => (1, limits::MAX_TABLE_SIZE),
         "port" => (1, u32::from(u16::MAX)),

@@ -35,6 +35,14 @@ impl Compiler<'_> {
                     let wrong = Diagnostic::error(Code::OutOfRange, span, message);
                     found.push(wrong.help("write `/package.Service/Method` and nothing behind it"));
                 }
+                let parts: Vec<&str> = path.split('/').collect();
+                if !matches!(parts.as_slice(), ["", service, method] if !service.is_empty() && !method.is_empty())
+                    && path.starts_with('/')
+                {
+                    let message = format!("`{}` names no method of a service", path.escape_debug());
+                    let odd = Diagnostic::warning(Code::OutOfRange, span, message);
+                    found.push(odd.help("targets of gRPC know methods by `/package.Service/Method`, such as `/grpc.health.v1.Health/Check`"));
+                }
                 if codes.is_empty() {
                     let message = "a check that no status code passes";
                     found.push(

@@ -315,6 +315,7 @@ impl Compiler<'_> {
     /// Reports arguments of a fetch that cannot be.
     fn check_value(&mut self, place: Place, value: &Value<Named>) {
         let span = place.span;
+        self.wanted.note(value, span);
         match value {
             Value::Header(name)
             | Value::HeaderPart { name, .. }

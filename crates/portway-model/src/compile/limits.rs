@@ -17,6 +17,12 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MIN_HEAD_BYTES: u32 = 1024;
 /// Most bytes of a request head: every waiting client may hold as much.
 pub const MAX_HEAD_BYTES: u32 = 1024 * 1024;
+/// Fewest fields of a head: Host is one.
+pub const MIN_HEAD_FIELDS: u16 = 1;
+/// Most fields of a head, HAProxy's most.
+pub const MAX_HEAD_FIELDS: u16 = 32_767;
+/// Fewest bytes of a request target: a short path must fit.
+pub const MIN_TARGET_BYTES: u32 = 64;
 /// Most data workers: a thread and its sockets each.
 pub const MAX_WORKERS: u16 = 1024;
 /// Fewest bytes of memory for connections and exchanges: some thirty exchanges.

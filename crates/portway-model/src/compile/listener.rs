@@ -2,7 +2,8 @@
 
 use super::expressions::{Moment, Place, Side};
 use super::limits::{
-    self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_INTERFACE, MIN_HEAD_BYTES, given_within,
+    self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_INTERFACE, MIN_HEAD_BYTES,
+    MIN_HEAD_FIELDS, MIN_TARGET_BYTES, given_within,
 };
 use super::rules::Owner;
 use super::text::{
@@ -73,7 +74,8 @@ impl Compiler<'_> {
     ) -> Result<Listener, Reported> {
         let protocol = self.protocols.listeners.get(index).copied();
         let protocol = protocol.unwrap_or(Protocol::Http);
-        if draft.binds.is_empty() && !self.is_handed_over_to(draft) {
+        let handed_over_to = self.is_handed_over_to(draft);
+        if draft.binds.is_empty() && !handed_over_to {
             self.found.push(
                 Diagnostic::error(
                     Code::Missing,
@@ -83,22 +85,19 @@ impl Compiler<'_> {
                 .help("say where it accepts, such as `bind = \":80\"`"),
             );
         }
+        self.wanted.begin(draft, handed_over_to);
         let tls = self.listener_tls(draft, protocol);
         let rules = self.rules(&Owner::listener(draft, protocol), &draft.rules);
         let access_log = draft.access_log.as_ref();
         let access_log = access_log.map(|log| self.access_log(log, protocol));
-        given_within(
-            &mut self.found,
-            "a request head",
-            draft.head_bytes,
-            (MIN_HEAD_BYTES, MAX_HEAD_BYTES),
-        );
+        self.check_head_limits(draft);
         let request_id = draft.request_id.as_ref();
         let request_id = request_id.map(|id| self.request_id(id, protocol));
         self.check_log_destinations(&draft.log);
         self.check_capture_cookie(draft.capture_cookie.as_ref());
         self.check_min_rate(draft.min_rate, protocol);
         let error_pages = self.error_pages(&draft.error_pages, Side::Listener(protocol));
+        self.wanted.end();
         Ok(Listener {
             name: draft.name.value.clone(),
             known_as: self.known_as(draft),
@@ -119,6 +118,10 @@ impl Compiler<'_> {
             max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),
             life: super::life::life(&mut self.found, &draft.life, protocol),
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
+            head_fields: draft.head_fields.map_or(defaults::HEAD_FIELDS, |x| x.value),
+            target_bytes: draft
+                .target_bytes
+                .map_or(defaults::TARGET_BYTES, |x| x.value),
             access_log: access_log.transpose()?,
             log: super::log::destinations(&draft.log),
             capture_cookie: draft.capture_cookie.as_ref().map(|it| it.value.clone()),
@@ -133,6 +136,40 @@ impl Compiler<'_> {
             ignore_probes: draft.ignore_probes.is_some_and(|x| x.value),
             origin: Origin(draft.name.span),
         })
+    }
+
+    fn check_head_limits(&mut self, draft: &ListenerDraft) {
+        let found = &mut self.found;
+        let bytes = (MIN_HEAD_BYTES, MAX_HEAD_BYTES);
+        given_within(found, "a request head", draft.head_bytes, bytes);
+        let fields = (MIN_HEAD_FIELDS, MAX_HEAD_FIELDS);
+        given_within(found, "the fields of a head", draft.head_fields, fields);
+        let Some(target) = draft.target_bytes else {
+            return;
+        };
+        if draft
+            .head_bytes
+            .is_some_and(|head| head.span == target.span)
+        {
+            // One number says both.
+            return;
+        }
+        let head = draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value);
+        if target.value > head && target.value <= MAX_HEAD_BYTES {
+            let wrong = format!(
+                "a request target of {} bytes is longer than a whole head may be",
+                target.value
+            );
+            let help = format!("a head has {head} bytes at most: `head_bytes` says how many");
+            let one = Diagnostic::error(Code::Conflict, target.span, wrong).help(help);
+            found.push(match draft.head_bytes {
+                Some(said) => one.label(said.span, "said here"),
+                None => one,
+            });
+            return;
+        }
+        let bytes = (MIN_TARGET_BYTES, MAX_HEAD_BYTES);
+        given_within(found, "a request target", Some(target), bytes);
     }
 
     fn socket(&mut self, draft: &SocketDraft, protocol: Protocol) -> SocketOptions {

@@ -39,6 +39,7 @@ mod text;
 mod tls;
 mod traces;
 mod types;
+mod wanted;
 mod words;
 
 use crate::circuit::CircuitBreaker;
@@ -69,6 +70,7 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
         circuits: HashMap::new(),
         token_keys: Vec::new(),
         set_by_rules: None,
+        wanted: wanted::Wanted::default(),
         found,
     };
     let snapshot = compiler.snapshot();
@@ -96,6 +98,8 @@ struct Compiler<'a> {
     token_keys: Vec<Spanned<String>>,
     /// Names of variables that rules set, once somebody needs them.
     set_by_rules: Option<HashSet<Name>>,
+    /// What listeners want to know of their clients.
+    wanted: wanted::Wanted,
     found: Diagnostics,
 }
 
@@ -105,6 +109,7 @@ impl Compiler<'_> {
         let process = self.process();
         binds::check(draft, process.admin, &mut self.found);
         let listeners = self.every(&draft.listeners, Self::listener);
+        self.check_wanted();
         let groups = self.every(&draft.groups, Self::target_group);
         let certificates = self.every(&draft.certificates, Self::certificate_files);
         let stick_tables = self.every(&draft.stick_tables, Self::table_of_counters);

@@ -573,15 +573,19 @@ impl Compiler<'_> {
 
     /// Warns of rules and actions that cannot run.
     fn check_reached(&mut self, owner: &Owner<'_>, rules: &Rules) {
-        let mut routed: Option<Origin> = None;
+        // What ends a stream's way through the rules, and whether it goes on to a group.
+        let mut routed: Option<(Origin, bool)> = None;
         for phase in Phase::ALL {
-            // What a stream is routed by is not asked again.
-            let mut end = routed;
+            let mut end = None;
             let mut accepted = false;
             for rule in rules.of(phase) {
+                let forwards = rule.actions.iter().any(Action::forwards);
+                // What a stream is routed by is not asked again; who the client is may be known later.
+                let over = routed.filter(|(_, on)| forwards || !on || phase != Phase::Session);
+                let over = end.or(over.map(|(by, _)| by));
                 // After `accept` it still goes where a rule forwards it.
-                let asked = accepted && rule.actions.iter().any(Action::forwards);
-                if let Some(end) = end.filter(|_| !asked) {
+                let asked = accepted && forwards;
+                if let Some(end) = over.filter(|_| !asked) {
                     let place = rule.origin.0;
                     let warning = Diagnostic::warning(
                         Code::Unreachable,
@@ -606,7 +610,7 @@ impl Compiler<'_> {
                     end = Some(rule.origin);
                     let stream = matches!(owner.side, Side::Listener(p) if !p.is_http());
                     if stream && !matches!(last, Action::Accept) {
-                        routed = end;
+                        routed = Some((rule.origin, last.forwards()));
                     }
                 }
             }

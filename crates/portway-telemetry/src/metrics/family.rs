@@ -380,6 +380,7 @@ pub enum Limit {
     FileDescriptors,
     Memory,
     RequestHeadBytes,
+    RequestTargetBytes,
     RequestHeadTime,
     ResponseHeadBytes,
     GroupConnections,
@@ -403,7 +404,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 28] = [
+    pub const ALL: [Limit; 29] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -414,6 +415,7 @@ impl Limit {
         Limit::FileDescriptors,
         Limit::Memory,
         Limit::RequestHeadBytes,
+        Limit::RequestTargetBytes,
         Limit::RequestHeadTime,
         Limit::ResponseHeadBytes,
         Limit::GroupConnections,
@@ -457,6 +459,7 @@ impl Limit {
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
             Limit::Memory => ("memory", "bytes that connections and exchanges take: accepting waits, then 503 is answered"),
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
+            Limit::RequestTargetBytes => ("request_target_bytes", "bytes of a request target: 414 is answered"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),
             Limit::ResponseHeadBytes => ("response_head_bytes", "size or field count of a response head: 502 is answered"),
             Limit::GroupConnections => ("target_group_connections", "requests or connections at all targets of a group: a new one waits"),

@@ -46,6 +46,7 @@ mod names;
 mod names_haproxy;
 mod jwt;
 mod limits;
+mod listener_guards;
 mod logs;
 mod measured;
 mod memory;

@@ -328,6 +328,16 @@ fn a_certificate_that_must_have_an_answer_and_has_none_is_told() {
     join(&scene, "all.pem", &["site.pem", "site.key"]);
     let said = scene.run(PORTWAY, &["check", "web.toml"]).both();
     assert!(said.contains("its issuer is not known"), "{said}");
+    let wrong = text(port, "").replace(
+        "ocsp_fetch = true\n",
+        "ocsp_fetch = true\nissuer = 'other.pem'\n",
+    );
+    scene.file("wrong.toml", wrong);
+    let said = scene.run(PORTWAY, &["check", "wrong.toml"]).both();
+    assert!(
+        said.contains("no certificate in the file of its issuer has signed it"),
+        "{said}"
+    );
     join(&scene, "all.pem", &["other.pem", "other.key", "ca.pem"]);
     let said = scene.run(PORTWAY, &["check", "web.toml"]).both();
     assert!(

@@ -96,7 +96,6 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("ssl-provider", Form::One),
     ("thread-groups", Form::Loose(1, 1)),
     ("tune.maxaccept", Form::Loose(-1, MOST)),
-    ("tune.http.maxhdr", Form::Loose(1, 32_767)),
     ("tune.ssl.cachesize", Form::Loose(0, MOST)),
     ("tune.ssl.maxrecord", Form::Loose(0, MOST)),
     ("tune.ssl.capture-buffer-size", Form::Loose(0, MOST)),

@@ -12,6 +12,7 @@ use super::terms::Said;
 use super::{Lowering, NO_LIMIT, Speech, forwarded, over_tls};
 use crate::expression::Written;
 use portway_model::action::{Action, Phase, Rule};
+use portway_model::defaults::TARGET_BYTES;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{AccessLogDraft, ListenerDraft, LogFormat};
 use portway_model::expression::Condition;
@@ -328,6 +329,10 @@ impl<'l> Lowering<'l> {
         {
             let value = u32::try_from(bytes.value).unwrap_or(u32::MAX);
             listener.head_bytes = Some(Spanned::new(value, bytes.span));
+            // All of it may be the URI.
+            if value > TARGET_BYTES {
+                listener.target_bytes = listener.head_bytes;
+            }
         }
         forwarded::lower(entry, self.speech, &mut listener, self.found);
         listener.rules.extend(first);
