@@ -171,6 +171,14 @@ pub(crate) fn for_connections() -> u32 {
     limit.map_or(0, |limit| u32::try_from(free(limit)).unwrap_or(u32::MAX))
 }
 
+/// So many pipes may there be where `wanted` are: they take a sixteenth of the descriptors of connections at most.
+pub(crate) fn for_pipes(wanted: u32) -> u32 {
+    match for_connections() {
+        0 => wanted,
+        descriptors => wanted.min(descriptors / 32),
+    }
+}
+
 /// What is not reserved, but half of them all at least.
 fn free(limit: u64) -> u64 {
     limit.saturating_sub(RESERVED).max(limit / 2).max(2)

@@ -9,6 +9,7 @@ use portway_dataplane::access_log::LogSink;
 use portway_dataplane::circuit::circuits;
 use portway_dataplane::client_tls::AnswersHello;
 use portway_dataplane::live::{Entrance, ListenerState, ProcessState};
+use portway_dataplane::pipe;
 use portway_dataplane::plane::{
     GroupParts, ListenerKey, ListenerParts, Machine, Plane, SocketPlace,
 };
@@ -106,6 +107,7 @@ impl Installed {
         base.process.set_descriptors(descriptors::for_connections());
         let budget = memory::budget(&snapshot.process);
         base.process.memory.set_budget(budget);
+        pipe::set_most(descriptors::for_pipes(snapshot.process.max_pipes));
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::drain::{Step, Terms};
 use portway_dataplane::live::ProcessState;
+use portway_dataplane::pipe;
 use portway_dataplane::plane::Plane;
 use portway_dataplane::service::ServiceCall;
 use portway_dataplane::worker::{Publisher, Workers};
@@ -285,6 +286,7 @@ impl Running {
             circuits: &circuits,
             names: installed.names.figures(),
             memory: memory::figures(&self.process),
+            pipes: pipe::figures(),
             tables: &tables,
             logs: logs.as_deref().unwrap_or_default(),
             certificates: &certificates,

@@ -5,6 +5,7 @@
 
 use crate::live::ProcessState;
 use crate::memory::Account;
+use crate::pipe::Pipes;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(crate) const FREE_BUFFERS: usize = 64;
 pub(crate) struct Buffers {
     free: RefCell<Vec<Box<[u8]>>>,
     account: Account,
+    /// For what is moved without a buffer.
+    pub(crate) pipes: Rc<Pipes>,
 }
 
 impl Buffers {
@@ -28,6 +31,7 @@ impl Buffers {
         Self {
             free: RefCell::default(),
             account: Account::new(process),
+            pipes: Rc::default(),
         }
     }
 

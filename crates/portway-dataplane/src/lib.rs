@@ -74,6 +74,7 @@ pub mod keys;
 pub mod live;
 pub mod live_rate;
 pub mod map;
+pub mod pipe;
 pub mod plane;
 pub mod queue;
 pub mod service;

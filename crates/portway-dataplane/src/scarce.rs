@@ -2,11 +2,12 @@
 //!
 //! What is established goes on before anything new begins. A client that is let in may need a second descriptor, towards its
 //! target, so that one counts from the beginning ([`room_for_another`]). Where there is no room for another client, what only
-//! waits is closed first: connections to targets that nobody uses, then clients that wait for their next request, the oldest
+//! waits is closed first: pipes and connections to targets that nobody uses, then clients that wait for their next request, the oldest
 //! first ([`make_room`]). Only where nothing waits does the new client, in the queue of the kernel. A connection to a target that
 //! finds no descriptor all the same is tried again for as long as it has time ([`with_patience`]).
 
 use crate::live::ProcessState;
+use crate::pipe;
 use crate::worker::Worker;
 use portway_telemetry::metrics::Limit;
 use std::cell::Cell;
@@ -70,7 +71,8 @@ pub(crate) fn room_for_another(process: &ProcessState) -> bool {
     let busy = clients.saturating_sub(process.resting());
     // Each client that is being served has one to a target, or may want one.
     let upstream = upstream().max(busy);
-    clients.saturating_add(upstream).saturating_add(2) <= limit
+    let taken = clients.saturating_add(upstream);
+    taken.saturating_add(pipe::descriptors()).saturating_add(2) <= limit
 }
 
 /// Closes what only waits on this worker, and has the others do the same at their next tick.
@@ -85,6 +87,7 @@ pub(crate) fn close_waiting(worker: &Worker) {
     if worker.nothing_waits_at.get() == now {
         return;
     }
+    worker.buffers.pipes.clear();
     let closed = worker.close_idle_upstream(AT_ONCE);
     if closed == 0 && worker.timers.expire_oldest_resting(AT_ONCE) == 0 {
         worker.nothing_waits_at.set(now);

@@ -10,7 +10,7 @@ use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -24,6 +24,22 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     /// UNIX stream.
     Unix(UnixStream),
+}
+
+/// What is wanted of a socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side {
+    Read,
+    Write,
+}
+
+impl Side {
+    fn interest(self) -> Interest {
+        match self {
+            Side::Read => Interest::READABLE,
+            Side::Write => Interest::WRITABLE,
+        }
+    }
 }
 
 impl Socket {
@@ -75,18 +91,34 @@ impl Socket {
         into: &mut [u8],
         seen: usize,
     ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Side::Read, |socket| more(socket, into, seen))
+    }
+
+    /// Calls the kernel where this side of the socket is ready, and waits until it is where it says that it would block.
+    pub(crate) fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        side: Side,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         loop {
-            let looked = match self {
+            let done = match self {
                 Socket::Tcp(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || more(socket, into, seen))
+                    ready!(match side {
+                        Side::Read => socket.poll_read_ready(cx),
+                        Side::Write => socket.poll_write_ready(cx),
+                    })?;
+                    socket.try_io(side.interest(), || call(socket.as_fd()))
                 }
                 Socket::Unix(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || more(socket, into, seen))
+                    ready!(match side {
+                        Side::Read => socket.poll_read_ready(cx),
+                        Side::Write => socket.poll_write_ready(cx),
+                    })?;
+                    socket.try_io(side.interest(), || call(socket.as_fd()))
                 }
             };
-            match looked {
+            match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
             }
@@ -126,8 +158,8 @@ impl Socket {
 }
 
 /// What a socket holds, if that is more than was `seen`. Else it would block: the next event is waited for.
-fn more(socket: &impl AsFd, into: &mut [u8], seen: usize) -> io::Result<usize> {
-    match crate::sys::peek(socket, into)? {
+fn more(socket: BorrowedFd<'_>, into: &mut [u8], seen: usize) -> io::Result<usize> {
+    match crate::sys::peek(&socket, into)? {
         0 => Ok(0),
         count if count <= seen => Err(io::ErrorKind::WouldBlock.into()),
         count => Ok(count),
@@ -559,6 +591,15 @@ impl Stream {
         if let Some(socket) = self.tcp() {
             // Where that is not possible, a slow client is noticed later.
             let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes);
+        }
+    }
+
+    /// The socket of a connection in clear.
+    #[inline]
+    pub(crate) fn clear(&self) -> Option<&Socket> {
+        match self {
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(_) => None,
         }
     }
 

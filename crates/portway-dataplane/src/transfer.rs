@@ -7,9 +7,13 @@
 //!
 //! ```text
 //! decode ─▶ write (head, data, tail) ─▶ flush ─▶ read ─▶ decode …
+//!    │                                     └─ much comes ─▶ a pipe, see [`bulk`]
 //!    └─ body over ─▶ write the rest ─▶ flush ─▶ done
 //! ```
 
+mod bulk;
+
+use self::bulk::Bulk;
 use crate::buffer::{Buffer, Buffers};
 use crate::compress::Encoder;
 use crate::stream::Stream;
@@ -81,6 +85,8 @@ pub(crate) struct Transfer {
     moves: u64,
     /// Something was taken by the sink.
     begun: bool,
+    /// What goes by without a buffer.
+    bulk: Bulk,
 }
 
 impl Transfer {
@@ -103,6 +109,7 @@ impl Transfer {
             held_back: false,
             allowed: u64::MAX,
             moves: 0,
+            bulk: Bulk::default(),
         }
     }
 
@@ -172,7 +179,7 @@ impl Transfer {
 
     /// True where the next step is the source's.
     pub(crate) fn waits_for_source(&self) -> bool {
-        !self.finished && !self.flushing && !self.has_output()
+        !self.finished && !self.flushing && !self.has_output() && self.bulk.is_empty()
     }
 
     /// True where the whole body has come.
@@ -229,6 +236,10 @@ impl Transfer {
             self.flushing = false;
             if self.finished {
                 return Poll::Ready(Ok(()));
+            }
+            if self.is_bulk(from, to, buffers) {
+                ready!(self.poll_bulk(cx, from, to))?;
+                continue;
             }
             match self.poll_input(cx, from, buffers) {
                 Poll::Ready(result) => result?,
@@ -289,15 +300,22 @@ impl Transfer {
         buffer.clear();
         let received = ready!(from.poll_read(cx, buffer.spare())).map_err(|_| Broken::Source)?;
         self.moves += 1;
-        if received > 0 {
-            buffer.received(received);
-            self.buffer = Some(buffer);
-        } else if matches!(self.reading, Reading::UntilClose) {
-            self.reading = Reading::Over;
-        } else {
-            return Poll::Ready(Err(Broken::Source));
+        if received == 0 {
+            return Poll::Ready(self.source_ended());
         }
+        self.bulk.note_read(received == buffer.spare().len());
+        buffer.received(received);
+        self.buffer = Some(buffer);
         Poll::Ready(Ok(()))
+    }
+
+    /// Nothing more comes: the end of a body that has no other.
+    fn source_ended(&mut self) -> Result<(), Broken> {
+        match self.reading {
+            Reading::UntilClose => self.reading = Reading::Over,
+            _ => return Err(Broken::Source),
+        }
+        Ok(())
     }
 
     /// Finds data in what was received and puts it into the form in which it leaves.

@@ -78,6 +78,8 @@ pub const SYSLOG_LENGTH: u16 = 1024;
 /// The level of access records: HAProxy's.
 pub const ACCESS_LEVEL: crate::log::LogLevel = crate::log::LogLevel::Info;
 
+/// Pipes at most: so many of 256 KiB are what a user without rights may have (`fs.pipe-user-pages-soft`, 64 MiB).
+pub const MAX_PIPES: u32 = 256;
 /// The admin address.
 pub const ADMIN: &str = "127.0.0.1:9900";
 /// How long readiness fails before listeners stop accepting, on a graceful stop: none unless asked for.

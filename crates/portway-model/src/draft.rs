@@ -64,6 +64,8 @@ pub struct ProcessDraft {
     pub strict_limits: Option<Spanned<bool>>,
     /// Bytes that connections and exchanges may take together.
     pub max_memory: Option<Spanned<u64>>,
+    /// Pipes that bulk is moved through inside the kernel, at most; 0: everything is copied.
+    pub max_pipes: Option<Spanned<u32>>,
     /// Connections a second that are accepted at most (`maxconnrate`).
     pub max_connection_rate: Option<Spanned<u32>>,
     /// Those that rules of the connection phase let in (`maxsessrate`).

@@ -213,6 +213,7 @@ impl Lift<'_> {
             admin: unless(&process.admin, &default_admin()),
             max_connections: unless(&process.max_connections, &0),
             max_memory: unless(&process.max_memory, &0),
+            max_pipes: unless(&process.max_pipes, &defaults::MAX_PIPES),
             strict_limits: unless(&process.strict_limits, &true),
             max_connection_rate: unless(&process.max_connection_rate, &0),
             max_session_rate: unless(&process.max_session_rate, &0),

@@ -88,6 +88,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         max_connections,
         strict_limits,
         max_memory,
+        max_pipes,
         max_connection_rate,
         max_session_rate,
         max_tls_rate,
@@ -117,6 +118,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     let name = "max_connections";
     one_of(&mut whole.max_connections, max_connections, name, found);
     one_of(&mut whole.max_memory, max_memory, "max_memory", found);
+    one_of(&mut whole.max_pipes, max_pipes, "max_pipes", found);
     let name = "strict_limits";
     one_of(&mut whole.strict_limits, strict_limits, name, found);
     let name = "max_connection_rate";

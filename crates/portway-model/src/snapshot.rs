@@ -91,6 +91,8 @@ pub struct Process {
     pub strict_limits: bool,
     /// Bytes that connections and exchanges may take together; 0: half of what the machine or its container has.
     pub max_memory: u64,
+    /// Pipes that bulk is moved through inside the kernel, at most; 0: everything is copied.
+    pub max_pipes: u32,
     /// Connections a second that are accepted at most; 0: no limit.
     pub max_connection_rate: u32,
     /// Those that rules of the connection phase let in; 0: no limit.

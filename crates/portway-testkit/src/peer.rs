@@ -80,6 +80,11 @@ impl Wire {
         })
     }
 
+    /// The same connection for another thread, to send on while this one receives.
+    pub fn another(&self) -> io::Result<Self> {
+        Self::new(self.socket.try_clone()?, None)
+    }
+
     /// Our address.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()

@@ -132,6 +132,9 @@ fn value(info: Info, process: &ProcessFigures, float: bool) -> Option<Value> {
         // As many bits as HAProxy has for it.
         Info::MemmaxBytes => number(process.max_memory),
         Info::MaxSslConns => Value::U32(process.max_tls_connections),
+        Info::Maxpipes => Value::U32(process.pipes.most),
+        Info::PipesUsed => Value::U32(process.pipes.lent),
+        Info::PipesFree => Value::U32(process.pipes.free),
         Info::SslRate => number(process.tls_rate.now),
         Info::MaxSslRate => number(process.tls_rate.most),
         Info::SslFrontendSessionReusePct => {
@@ -147,7 +150,8 @@ fn value(info: Info, process: &ProcessFigures, float: bool) -> Option<Value> {
         Info::Listeners => number(process.listeners as u64),
         Info::DroppedLogs => number(process.dropped_logs),
         Info::TotalBytesOut => Value::U64(process.sent_bytes),
-        Info::TotalSplicdedBytesOut | Info::PoolAllocBytes | Info::PoolUsedBytes => Value::U64(0),
+        Info::TotalSplicdedBytesOut => Value::U64(process.pipes.bytes),
+        Info::PoolAllocBytes | Info::PoolUsedBytes => Value::U64(0),
         Info::BytesOutRate => Value::U64(process.sent_rate.now),
         Info::StartTimeSec if float => Value::Float(since_epoch(process.started).as_secs_f64()),
         Info::StartTimeSec => number(since_epoch(process.started).as_secs()),

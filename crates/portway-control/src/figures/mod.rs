@@ -17,7 +17,7 @@ use portway_dataplane::live::ProcessState;
 use portway_dataplane::plane::Plane;
 use portway_model::snapshot::TargetGroup;
 use portway_telemetry::access_log::Dates;
-use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
+use portway_telemetry::metrics::{GroupTotals, ListenerTotals, PipeFigures};
 use portway_telemetry::zone::Zone;
 
 use crate::certificates::GroupTls;
@@ -82,6 +82,8 @@ pub struct ProcessFigures {
     pub rate_limits: [u32; 3],
     /// Bytes of memory that connections and exchanges may take, where the configuration says it; 0: it does not.
     pub max_memory: u64,
+    /// What is known of pipes.
+    pub pipes: PipeFigures,
     /// Open TLS connections at most; 0: no limit.
     pub max_tls_connections: u32,
     /// Requests so far.

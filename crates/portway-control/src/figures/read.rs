@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portway_dataplane::live::Gate;
+use portway_dataplane::pipe;
 use portway_model::action::Rule;
 use portway_model::choice::Algorithm;
 use portway_model::expression::Value;
@@ -106,6 +107,7 @@ impl Reading<'_> {
                 live.tls_pace.limit(process.max_tls_rate),
             ],
             max_memory: process.max_memory,
+            pipes: pipe::figures(),
             max_tls_connections: process.max_tls_connections,
             requests_total: requests,
             tls_total: sum.tls_handshakes,

@@ -17,7 +17,8 @@ use portway_model::log::LogDestination;
 use portway_model::snapshot::{AccessLog, ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
 use portway_telemetry::metrics::{
-    GroupNames, MemoryFigures, NameFigures, Names, Past, ProcessFigures, Registry, TargetHealth,
+    GroupNames, MemoryFigures, NameFigures, Names, Past, PipeFigures, ProcessFigures, Registry,
+    TargetHealth,
 };
 use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
@@ -271,6 +272,7 @@ fn rendered(plane: &Plane) -> String {
     let mut text = String::new();
     let figures = ProcessFigures {
         memory: MemoryFigures::default(),
+        pipes: PipeFigures::default(),
         tables: &[],
         logs: &[],
         version: "0",

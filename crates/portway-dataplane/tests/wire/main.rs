@@ -8,6 +8,7 @@
 
 mod answers;
 mod bodies;
+mod bulk;
 mod change;
 mod compression;
 mod deadlines;

@@ -149,6 +149,16 @@ impl Global {
             }
             "maxconnrate" => process.max_connection_rate = count(line, reader),
             "maxsessrate" => process.max_session_rate = count(line, reader),
+            "maxpipes" => {
+                let count = count(line, reader);
+                // `nosplice` counts wherever it stands.
+                let never = process.max_pipes.is_some_and(|it| it.value == 0);
+                process.max_pipes = count.filter(|_| !never).or(process.max_pipes);
+            }
+            "nosplice" => {
+                no_argument(line, 1, reader);
+                process.max_pipes = Some(Spanned::new(0, line.span));
+            }
             "maxsslrate" => process.max_tls_rate = count(line, reader),
             "maxsslconn" => process.max_tls_connections = count(line, reader),
             "user" | "uid" => process.user = identity(line, reader),

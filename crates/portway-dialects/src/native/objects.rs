@@ -24,6 +24,7 @@ fields!(ProcessDraft {
     "max_connections" => max_connections,
     "strict_limits" => strict_limits,
     "max_memory" => max_memory,
+    "max_pipes" => max_pipes,
     "max_connection_rate" => max_connection_rate,
     "max_session_rate" => max_session_rate,
     "max_tls_rate" => max_tls_rate,

@@ -29,6 +29,8 @@ pub const MAX_WORKERS: u16 = 1024;
 pub const MIN_MEMORY: u64 = 1024 * 1024;
 /// Most bytes of that: a pebibyte, which no machine has.
 pub const MAX_MEMORY: u64 = 1 << 50;
+/// Most pipes of the process: two descriptors each.
+pub const MAX_PIPES: u32 = 65_536;
 /// Most attempts beyond the first: more only add to an outage.
 pub const MAX_RETRIES: u32 = 100;
 /// Most retries in percent of requests: as many for each request as there may be.

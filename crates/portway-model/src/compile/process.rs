@@ -26,6 +26,7 @@ impl Compiler<'_> {
         limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
         let memory = (limits::MIN_MEMORY, limits::MAX_MEMORY);
         limits::given_within(found, "max_memory", draft.max_memory, memory);
+        limits::given_within(found, "max_pipes", draft.max_pipes, (0, limits::MAX_PIPES));
         for (what, value) in [
             ("a user", &draft.user),
             ("a group", &draft.group),
@@ -47,6 +48,7 @@ impl Compiler<'_> {
             admin: draft.admin.map_or_else(default_admin, |x| x.value),
             max_connections: draft.max_connections.map_or(0, |x| x.value),
             max_memory: draft.max_memory.map_or(0, |x| x.value),
+            max_pipes: draft.max_pipes.map_or(defaults::MAX_PIPES, |x| x.value),
             strict_limits: draft.strict_limits.is_none_or(|x| x.value),
             max_connection_rate: draft.max_connection_rate.map_or(0, |x| x.value),
             max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),

@@ -28,7 +28,7 @@ pub use family::{Drained, Family, Kind, Limit, NameResult, OcspResult};
 pub use figures::{CheckFigures, LogFigures, TableFigures};
 pub use handshake::{HandshakeFailure, HandshakeFailures};
 pub use render::{
-    CertificateFigures, CircuitFigures, MOST_CERTIFICATES, MemoryFigures, NameFigures,
+    CertificateFigures, CircuitFigures, MOST_CERTIFICATES, MemoryFigures, NameFigures, PipeFigures,
     ProcessFigures, TargetFigures, TargetHealth,
 };
 pub use retries::{HeldBody, Retries, RetryReason};

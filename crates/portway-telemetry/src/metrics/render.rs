@@ -32,6 +32,8 @@ pub struct ProcessFigures<'a> {
     pub names: NameFigures,
     /// What is known of memory.
     pub memory: MemoryFigures,
+    /// What is known of pipes.
+    pub pipes: PipeFigures,
     /// Stick tables in the order of the configuration.
     pub tables: &'a [TableFigures<'a>],
     /// Where logs go.
@@ -63,6 +65,21 @@ pub struct MemoryFigures {
     pub used: [(&'static str, u64); 4],
     /// Bytes of the whole process; `None` where the system does not say it.
     pub resident: Option<u64>,
+}
+
+/// Pipes that bulk is moved through inside the kernel, all workers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipeFigures {
+    /// How many there may be.
+    pub most: u32,
+    /// Those that are lent to a transfer.
+    pub lent: u32,
+    /// Those that wait for use.
+    pub free: u32,
+    /// Bytes that went through them.
+    pub bytes: u64,
+    /// How often a transfer found none and copied.
+    pub refused: u64,
 }
 
 /// Names of targets that are asked for.
@@ -200,6 +217,12 @@ impl Registry {
                     page.sample(&[], bytes.into());
                 }
             }
+            Family::Pipes => {
+                page.sample(&["lent"], process.pipes.lent.into());
+                page.sample(&["free"], process.pipes.free.into());
+            }
+            Family::SplicedBytes => page.sample(&[], process.pipes.bytes.into()),
+            Family::PipesMissing => page.sample(&[], process.pipes.refused.into()),
             Family::Generation => page.sample(&[], process.generation.into()),
             Family::Reloads => {
                 page.sample(&["ok"], self.process.reloads.value().into());

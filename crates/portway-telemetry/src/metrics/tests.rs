@@ -51,6 +51,13 @@ fn rendered(registry: &Registry) -> String {
             ],
             resident: Some(40 << 20),
         },
+        pipes: PipeFigures {
+            most: 256,
+            lent: 2,
+            free: 3,
+            bytes: 1 << 30,
+            refused: 4,
+        },
         version: "1.2.3",
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         generation: 4,

@@ -77,6 +77,7 @@ impl Choices {
             max_connections: self.setting(|c| c.below(u32::MAX)),
             strict_limits: self.setting(|c| c.one(true, &[false])),
             max_memory: self.setting(|c| c.one(64 << 20, &[1 << 20, 1 << 40])),
+            max_pipes: self.setting(|c| c.one(256, &[0, 1, 65_536])),
             max_connection_rate: self.setting(|c| c.below(u32::MAX)),
             max_session_rate: self.setting(|c| c.below(u32::MAX)),
             max_tls_rate: self.setting(|c| c.below(u32::MAX)),

@@ -42,6 +42,8 @@ pub(super) struct Flags {
     pub(super) proxy_connections: Option<u32>,
     /// `-m`, MiB.
     pub(super) memory: Option<u64>,
+    /// `-dS`: nothing is spliced.
+    pub(super) no_splice: bool,
     /// `-L`.
     pub(super) local_peer: Option<String>,
     /// `-sf`: processes that are asked to finish.
@@ -124,9 +126,8 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
             "-dD" => flags.diagnose = true,
             "-dr" => flags.unresolved = true,
             "-dV" => flags.no_verify = true,
-            "-de" | "-dp" | "-dS" | "-dG" | "-dR" | "-dL" | "-dk" => {
-                flags.without_effect.push(word)
-            }
+            "-dS" => flags.no_splice = true,
+            "-de" | "-dp" | "-dG" | "-dR" | "-dL" | "-dk" => flags.without_effect.push(word),
             _ if word.starts_with("-dM") || word.starts_with("-dK") => {
                 flags.without_effect.push(word)
             }
@@ -172,7 +173,8 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -dW  warnings are errors
         -dr  names of servers need not resolve
         -dV  certificates of servers are not verified
-        -de -dp -dS -dG -dR -dL -dM -dK   accepted, without effect
+        -dS  nothing is spliced: all bytes are copied
+        -de -dp -dG -dR -dL -dM -dK   accepted, without effect
 ";
 
 #[cfg(test)]
@@ -211,10 +213,11 @@ mod tests {
             },
         );
         check(
-            "-D -d -st 7 -n 100 -L a -dMno-merge,tag",
+            "-D -d -dS -st 7 -n 100 -L a -dMno-merge,tag",
             Flags {
                 foreground: true,
                 debug: true,
+                no_splice: true,
                 terminate: vec![pid(7)],
                 max_connections: Some(100),
                 local_peer: Some("a".into()),

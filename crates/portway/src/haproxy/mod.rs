@@ -293,6 +293,9 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
     if let Some(megabytes) = flags.memory.filter(|it| *it > 0) {
         process.max_memory = megabytes.saturating_mul(1024 * 1024);
     }
+    if flags.no_splice {
+        process.max_pipes = 0;
+    }
     if let Some(path) = &flags.pid_file {
         process.pid_file = Some(Spanned::bare(path.display().to_string()));
     }

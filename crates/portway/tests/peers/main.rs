@@ -10,6 +10,7 @@ mod client_names;
 mod echo;
 mod namespace;
 mod spans;
+mod splice;
 mod stage;
 mod support;
 

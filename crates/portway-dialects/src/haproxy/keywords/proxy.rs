@@ -5,8 +5,9 @@ use super::{Row, State, rows};
 
 const DENY: State = Old("http-request deny");
 const MAIL: State = Refused("mail is not sent: watch the metrics, the statistics or the log");
-const SPLICE: State =
-    NoEffect("data is copied through small buffers; the kernel is not asked to splice");
+const SPLICE: State = NoEffect(
+    "bulk between two sides in clear is spliced by itself; `nosplice` in `global` turns that off",
+);
 
 /// Places: `d` defaults, `n` named defaults only, `f` frontend, `l` listen, `b` backend; `!`: an error elsewhere, not a warning.
 pub(super) const KEYWORDS: &[Row] = rows! {

@@ -1,0 +1,219 @@
+//! Bulk that goes from socket to socket through pipes of the kernel: every byte arrives, however its peers behave, and
+//! every pipe comes back.
+
+use crate::harness::{Proxy, simple};
+use portway_dataplane::pipe;
+use portway_testkit::peer::{BETWEEN_PIECES, End, Target, Wire, eventually};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const MIB: usize = 1024 * 1024;
+/// More than all buffers of sockets on the way hold together.
+const MUCH: usize = 24 * MIB;
+
+/// Bytes of which no two places close to each other look the same.
+fn pattern(bytes: usize) -> Vec<u8> {
+    let words = (0_u64..).map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+    words.flatten().take(bytes).collect()
+}
+
+fn tcp(target: SocketAddr) -> String {
+    format!(
+        "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\nforward = \"raw\"\n\
+         [target_group.raw]\ntargets = [\"{target}\"]\n"
+    )
+}
+
+/// Sends this and ends its direction, then reads until the other side has ended.
+fn sender(bytes: Vec<u8>) -> Target {
+    Target::start(move |_, mut wire| {
+        wire.receive(1)?;
+        wire.send(&bytes)?;
+        wire.half_close()?;
+        wire.until_end().map(drop)
+    })
+    .unwrap()
+}
+
+/// Sends this and ends its direction while it receives everything that comes.
+fn both_ways(wire: &mut Wire, bytes: &[u8]) -> std::io::Result<(Vec<u8>, End)> {
+    let mut writer = wire.another()?;
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(move || {
+            writer.send(bytes)?;
+            writer.half_close()
+        });
+        let received = wire.until_end();
+        sending.join().unwrap()?;
+        received
+    })
+}
+
+/// No transfer has a pipe any more.
+fn all_come_back() {
+    assert!(
+        eventually(|| pipe::figures().lent == 0),
+        "{:?}",
+        pipe::figures()
+    );
+}
+
+#[test]
+fn a_stream_is_moved_both_ways_at_once() {
+    pipe::set_most(8);
+    let bytes = pattern(MUCH);
+    let back = bytes.clone();
+    let target = Target::start(move |_, mut wire| both_ways(&mut wire, &back).map(drop)).unwrap();
+    let proxy = Proxy::start(&tcp(target.address()));
+    let mut client = proxy.client();
+    let (came, end) = both_ways(&mut client, &bytes).unwrap();
+    assert!(came == bytes && end == End::Closed, "{}", came.len());
+    assert!(eventually(|| target.received(0) == bytes));
+    all_come_back();
+    // Two buffers go by in the ordinary way, and some pieces are small.
+    let moved = pipe::figures().bytes as usize;
+    assert!(moved > MUCH && moved < 2 * MUCH, "{moved}");
+    proxy.finish(1);
+}
+
+#[test]
+fn bodies_of_known_length_and_up_to_the_end() {
+    pipe::set_most(8);
+    let bytes = pattern(3 * MIB + 1);
+    for (number, head) in [
+        format!("Content-Length: {}\r\n\r\n", bytes.len()),
+        "Connection: close\r\n\r\n".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = [format!("HTTP/1.1 200 OK\r\n{head}").as_bytes(), &bytes].concat();
+        let target = Target::start(move |_, mut wire| {
+            wire.head()?;
+            wire.send(&answer)?;
+            match number {
+                0 => wire.until_end().map(drop),
+                _ => Ok(()),
+            }
+        })
+        .unwrap();
+        let proxy = Proxy::start(&simple("", "", &[target.address()]));
+        let mut client = proxy.client();
+        let before = pipe::figures().bytes;
+        client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+        client.head().unwrap();
+        assert!(client.until_end().unwrap().0 == bytes);
+        assert!(pipe::figures().bytes > before + 2 * MIB as u64);
+        proxy.finish(1);
+    }
+    all_come_back();
+}
+
+#[test]
+fn an_upload_leaves_the_next_request_where_it_is() {
+    pipe::set_most(8);
+    let bytes = pattern(2 * MIB);
+    let expected = bytes.clone();
+    let target = Target::start(move |_, mut wire| {
+        let message = wire.message()?;
+        assert!(message.ends_with(&expected));
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")?;
+        wire.message()?;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")?;
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&simple("", "", &[target.address()]));
+    let mut client = proxy.client();
+    let head = format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        bytes.len()
+    );
+    let next = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+    client
+        .send([head.as_bytes(), &bytes, next].concat())
+        .unwrap();
+    assert!(client.message().unwrap().ends_with(b"one"));
+    assert!(client.message().unwrap().ends_with(b"two"));
+    assert!(pipe::figures().bytes > MIB as u64);
+    drop(client);
+    proxy.finish(2);
+    all_come_back();
+}
+
+#[test]
+fn who_gets_no_pipe_copies() {
+    for most in [0, 1] {
+        pipe::set_most(most);
+        let bytes = pattern(MUCH);
+        let target = sender(bytes.clone());
+        let proxy = Proxy::start(&tcp(target.address()));
+        let mut clients = [proxy.client(), proxy.client()];
+        for client in &mut clients {
+            client.send("x").unwrap();
+        }
+        // Both fill what there is before anybody reads.
+        std::thread::sleep(10 * BETWEEN_PIECES);
+        for client in &mut clients {
+            assert!(client.receive(MUCH).unwrap() == bytes);
+        }
+        let figures = pipe::figures();
+        match most {
+            0 => assert_eq!((figures.bytes, figures.refused, figures.free), (0, 0, 0)),
+            _ => assert!(figures.bytes > 0 && figures.refused > 0, "{figures:?}"),
+        }
+        drop(clients);
+        proxy.finish(2);
+        all_come_back();
+    }
+}
+
+#[test]
+fn a_pipe_with_something_in_it_serves_nobody_else() {
+    pipe::set_most(8);
+    let target = Target::start(|_, mut wire| {
+        wire.receive(1)?;
+        wire.flood(MUCH, Duration::from_secs(20)).map(drop)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&tcp(target.address()));
+    for _ in 0..4 {
+        // Takes nothing until the pipe is full, then goes.
+        let mut client = Wire::connect_small(proxy.address(0)).unwrap();
+        client.send("x").unwrap();
+        assert!(eventually(|| pipe::figures().lent == 1));
+        client.reset().unwrap();
+        all_come_back();
+    }
+    let bytes = pattern(MUCH);
+    let (target, client) = (sender(bytes.clone()), proxy.client());
+    drop(client);
+    let other = Proxy::start(&tcp(target.address()));
+    let mut client = other.client();
+    client.send("x").unwrap();
+    assert!(client.receive(MUCH).unwrap() == bytes);
+    drop(client);
+    other.finish(1);
+    all_come_back();
+}
+
+#[test]
+fn a_target_that_is_reset_in_the_middle() {
+    pipe::set_most(8);
+    let target = Target::start(|_, mut wire| {
+        wire.receive(1)?;
+        wire.send(pattern(4 * MIB))?;
+        wire.receive(1)?;
+        wire.reset()
+    })
+    .unwrap();
+    let proxy = Proxy::start(&tcp(target.address()));
+    let mut client = proxy.client();
+    client.send("x").unwrap();
+    assert!(client.receive(4 * MIB).unwrap() == pattern(4 * MIB));
+    client.send("x").unwrap();
+    client.until_end().unwrap();
+    drop(client);
+    proxy.finish(1);
+    all_come_back();
+}
