@@ -171,11 +171,16 @@ pub(crate) fn for_connections() -> u32 {
     limit.map_or(0, |limit| u32::try_from(free(limit)).unwrap_or(u32::MAX))
 }
 
-/// So many pipes may there be where `wanted` are: they take a sixteenth of the descriptors of connections at most.
-pub(crate) fn for_pipes(wanted: u32) -> u32 {
+/// So many pipes may there be: as many as the configuration says, but no more than a sixteenth of the descriptors of connections
+/// are enough for, and none that the configured connections may need.
+pub(crate) fn for_pipes(process: &Process) -> u32 {
     match for_connections() {
-        0 => wanted,
-        descriptors => wanted.min(descriptors / 32),
+        0 => process.max_pipes,
+        descriptors => {
+            let connections = process.max_connections.saturating_mul(2);
+            let left = descriptors.saturating_sub(connections) / 2;
+            process.max_pipes.min(descriptors / 32).min(left)
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Installed {
         base.process.set_descriptors(descriptors::for_connections());
         let budget = memory::budget(&snapshot.process);
         base.process.memory.set_budget(budget);
-        pipe::set_most(descriptors::for_pipes(snapshot.process.max_pipes));
+        pipe::set_most(descriptors::for_pipes(&snapshot.process));
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,

@@ -5,20 +5,21 @@
 //! worker, so that a connection that rests holds none. There are at most so many in the process as it may have; who gets none
 //! copies. That the kernel pins pages in them is bounded by that number.
 
-use crate::stream::{Side, Socket};
+use crate::stream::Socket;
 use portway_telemetry::metrics::PipeFigures;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use tokio::io::Interest;
 
 /// Bytes that a pipe holds: what is the cheapest by `docs/performance.md` at a cost that many can have.
 const PIPE_BYTES: usize = 256 * 1024;
-/// One that holds less than that is no use: a user without rights who has many gets small ones.
-const LEAST_BYTES: usize = 64 * 1024;
+/// One that holds less than that is no use.
+const LEAST_BYTES: usize = PIPE_BYTES / 2;
 /// Free pipes that a worker keeps.
 const FREE_PIPES: usize = 16;
 /// Bytes that one transfer moves before others have their turn.
@@ -62,47 +63,64 @@ pub fn set_most(most: u32) {
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+    _counted: Counted,
 }
 
-impl Pipe {
-    /// A new one, if there may be another.
-    fn open() -> io::Result<Self> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        OPEN.fetch_add(1, Ordering::Relaxed);
-        let pipe = Self { read, write };
-        // Who may have no larger one has that of the default size, or less.
-        let size = fcntl_setpipe_size(&pipe.write, PIPE_BYTES)
-            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&pipe.write))?;
-        match size < LEAST_BYTES {
-            true => Err(io::ErrorKind::OutOfMemory.into()),
-            false => Ok(pipe),
-        }
+/// A place among the pipes that there may be.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    /// `None`: there are as many as there may be.
+    fn new() -> Option<Self> {
+        let most = MOST.load(Ordering::Relaxed);
+        let another = |open: u32| (open < most).then_some(open + 1);
+        let counted = OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
+        counted.ok().map(|_| Self)
     }
 }
 
-impl Drop for Pipe {
+impl Drop for Counted {
     fn drop(&mut self) {
         OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+impl Pipe {
+    fn open(counted: Counted) -> io::Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // Who may have no large one is better off without: a small one takes as many calls as reading and writing.
+        let size = fcntl_setpipe_size(&write, PIPE_BYTES)?;
+        match size < LEAST_BYTES {
+            true => Err(io::ErrorKind::OutOfMemory.into()),
+            false => Ok(Self {
+                read,
+                write,
+                _counted: counted,
+            }),
+        }
+    }
+}
+
 /// The free pipes of a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Pipes(RefCell<Vec<Pipe>>);
+pub(crate) struct Pipes {
+    free: RefCell<Vec<Pipe>>,
+    /// The system gave none since the last tick.
+    lacking: Cell<bool>,
+}
 
 impl Pipes {
-    /// A pipe for a transfer; `None`: there are enough of them, or the system gives none.
-    pub(crate) fn lend(self: &Rc<Self>) -> Option<Lent> {
+    /// A pipe for a transfer; `None`: there are enough of them, or the system gives none. `counted`: the transfer was counted
+    /// among those without one.
+    pub(crate) fn lend(self: &Rc<Self>, counted: &mut bool) -> Option<Lent> {
         let most = MOST.load(Ordering::Relaxed);
-        let free = self.0.borrow_mut().pop();
-        let pipe = free.or_else(|| {
-            let room = OPEN.load(Ordering::Relaxed) < most;
-            room.then(Pipe::open).and_then(Result::ok)
-        });
-        let Some(pipe) = pipe.filter(|_| most > 0) else {
-            REFUSED.fetch_add(u64::from(most > 0), Ordering::Relaxed);
-            return None;
-        };
+        let free = self.free.borrow_mut().pop();
+        let pipe = free.or_else(|| self.another()).filter(|_| most > 0);
+        if pipe.is_none() && most > 0 && !std::mem::replace(counted, true) {
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+        }
+        let pipe = pipe?;
         LENT.fetch_add(1, Ordering::Relaxed);
         Some(Lent {
             pipe: Some(pipe),
@@ -112,10 +130,40 @@ impl Pipes {
         })
     }
 
-    /// Closes those that nobody uses.
-    pub(crate) fn clear(&self) {
-        self.0.borrow_mut().clear();
+    #[cold]
+    fn another(&self) -> Option<Pipe> {
+        if self.lacking.get() {
+            return None;
+        }
+        let opened = Pipe::open(Counted::new()?);
+        self.lacking.set(opened.is_err());
+        opened.ok()
     }
+
+    /// Closes those that nobody uses where there are more than there may be; with each tick.
+    pub(crate) fn tick(&self) {
+        self.lacking.set(false);
+        if OPEN.load(Ordering::Relaxed) > MOST.load(Ordering::Relaxed) {
+            self.clear();
+        }
+    }
+
+    /// Closes those that nobody uses; true where there were any.
+    pub(crate) fn clear(&self) -> bool {
+        let free = self.free.take();
+        !free.is_empty()
+    }
+}
+
+/// What came of filling a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// So many bytes are in it.
+    With(usize),
+    /// Only a read tells what is next: an end, an error, or what the kernel does not splice, as urgent data of TCP.
+    ReadInstead,
+    /// The kernel does not splice here.
+    Never,
 }
 
 /// A pipe that a transfer has. Goes back to its worker on drop, if it is empty.
@@ -125,7 +173,7 @@ pub(crate) struct Lent {
     pipe: Option<Pipe>,
     /// Bytes that are in it.
     holds: usize,
-    /// Bytes that came since others had their turn.
+    /// Bytes that came since it was lent.
     turn: usize,
     of: Rc<Pipes>,
 }
@@ -136,23 +184,43 @@ impl Lent {
         self.holds
     }
 
-    /// Takes at most so many bytes from a socket; 0 at its end. Only where it is empty.
+    /// Takes at most so many bytes from a socket. Only where it is empty. Pending too where others shall have their turn.
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         from: &Socket,
         most: u64,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<Filled> {
         if self.turn >= TURN_BYTES {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let Some(pipe) = &self.pipe else {
+            return Poll::Ready(Filled::Never);
+        };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
-        let into = self.pipe.as_ref().map(|pipe| pipe.write.as_fd());
-        let moved = ready!(from.poll_io(cx, Side::Read, |from| step(Some(from), into, most)))?;
-        self.holds += moved;
-        self.turn += moved;
-        Poll::Ready(Ok(moved))
+        let filled = ready!(from.poll_io(cx, Interest::READABLE, |from| {
+            match step(from, pipe.write.as_fd(), most) {
+                // Where a read would give something all the same, it is not to be waited for.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match crate::sys::has_input(&from) {
+                        true => Ok(0),
+                        false => Err(error),
+                    }
+                }
+                other => other,
+            }
+        }));
+        Poll::Ready(match filled {
+            Ok(0) => Filled::ReadInstead,
+            Ok(moved) => {
+                self.holds += moved;
+                self.turn += moved;
+                Filled::With(moved)
+            }
+            Err(error) if is_of_the_kernel(&error) => Filled::Never,
+            Err(_) => Filled::ReadInstead,
+        })
     }
 
     /// Gives what it holds to a socket, as much of it as that takes.
@@ -161,9 +229,16 @@ impl Lent {
         cx: &mut Context<'_>,
         to: &Socket,
     ) -> Poll<io::Result<usize>> {
-        let out = self.pipe.as_ref().map(|pipe| pipe.read.as_fd());
+        let Some(pipe) = &self.pipe else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
         let most = self.holds;
-        let moved = ready!(to.poll_io(cx, Side::Write, |to| step(out, Some(to), most)))?;
+        let moved = ready!(to.poll_io(cx, Interest::WRITABLE, |to| {
+            step(pipe.read.as_fd(), to, most)
+        }))?;
+        if moved == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
         self.holds = self.holds.saturating_sub(moved);
         MOVED.fetch_add(moved as u64, Ordering::Relaxed);
         Poll::Ready(Ok(moved))
@@ -171,28 +246,30 @@ impl Lent {
 }
 
 /// Moves at most so many bytes from one descriptor to another.
-fn step(
-    from: Option<BorrowedFd<'_>>,
-    to: Option<BorrowedFd<'_>>,
-    most: usize,
-) -> io::Result<usize> {
-    let (Some(from), Some(to)) = (from, to) else {
-        return Err(io::ErrorKind::NotConnected.into());
-    };
+fn step(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     Ok(splice(from, None, to, None, most, flags)?)
+}
+
+/// True for an error that says that there is no splice(2), or none for this kind of socket.
+fn is_of_the_kernel(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let none = [Errno::NOSYS, Errno::INVAL, Errno::PERM, Errno::OPNOTSUPP];
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_some_and(|it| none.contains(&it))
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
         LENT.fetch_sub(1, Ordering::Relaxed);
-        // What is left in it is nobody else's.
-        let Some(pipe) = self.pipe.take().filter(|_| self.holds == 0) else {
-            return;
-        };
-        let mut free = self.of.0.borrow_mut();
-        let may_stay = OPEN.load(Ordering::Relaxed) <= MOST.load(Ordering::Relaxed);
-        if free.len() < FREE_PIPES && may_stay {
+        // What is left in it is nobody else's. Where there are as many as there may be, none is kept from other workers.
+        let has_room = OPEN.load(Ordering::Relaxed) < MOST.load(Ordering::Relaxed);
+        let mut free = self.of.free.borrow_mut();
+        if let Some(pipe) = self.pipe.take()
+            && self.holds == 0
+            && has_room
+            && free.len() < FREE_PIPES
+        {
             free.push(pipe);
         }
     }

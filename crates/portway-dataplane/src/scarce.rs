@@ -87,7 +87,9 @@ pub(crate) fn close_waiting(worker: &Worker) {
     if worker.nothing_waits_at.get() == now {
         return;
     }
-    worker.buffers.pipes.clear();
+    if worker.buffers.pipes.clear() {
+        return;
+    }
     let closed = worker.close_idle_upstream(AT_ONCE);
     if closed == 0 && worker.timers.expire_oldest_resting(AT_ONCE) == 0 {
         worker.nothing_waits_at.set(now);

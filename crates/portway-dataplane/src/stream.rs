@@ -26,22 +26,6 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
-/// What is wanted of a socket.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Side {
-    Read,
-    Write,
-}
-
-impl Side {
-    fn interest(self) -> Interest {
-        match self {
-            Side::Read => Interest::READABLE,
-            Side::Write => Interest::WRITABLE,
-        }
-    }
-}
-
 impl Socket {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -91,31 +75,31 @@ impl Socket {
         into: &mut [u8],
         seen: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Side::Read, |socket| more(socket, into, seen))
+        self.poll_io(cx, Interest::READABLE, |socket| more(socket, into, seen))
     }
 
-    /// Calls the kernel where this side of the socket is ready, and waits until it is where it says that it would block.
+    /// Calls the kernel where the socket can be read, or written, and waits until it can where it says that it would block.
     pub(crate) fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
-        side: Side,
+        wanted: Interest,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
             let done = match self {
                 Socket::Tcp(socket) => {
-                    ready!(match side {
-                        Side::Read => socket.poll_read_ready(cx),
-                        Side::Write => socket.poll_write_ready(cx),
+                    ready!(match wanted.is_readable() {
+                        true => socket.poll_read_ready(cx),
+                        false => socket.poll_write_ready(cx),
                     })?;
-                    socket.try_io(side.interest(), || call(socket.as_fd()))
+                    socket.try_io(wanted, || call(socket.as_fd()))
                 }
                 Socket::Unix(socket) => {
-                    ready!(match side {
-                        Side::Read => socket.poll_read_ready(cx),
-                        Side::Write => socket.poll_write_ready(cx),
+                    ready!(match wanted.is_readable() {
+                        true => socket.poll_read_ready(cx),
+                        false => socket.poll_write_ready(cx),
                     })?;
-                    socket.try_io(side.interest(), || call(socket.as_fd()))
+                    socket.try_io(wanted, || call(socket.as_fd()))
                 }
             };
             match done {

@@ -177,6 +177,11 @@ impl Transfer {
         self.moves
     }
 
+    /// Is not polled any more: nothing is kept for it.
+    pub(crate) fn give_up(&mut self) {
+        self.bulk.stop();
+    }
+
     /// True where the next step is the source's.
     pub(crate) fn waits_for_source(&self) -> bool {
         !self.finished && !self.flushing && !self.has_output() && self.bulk.is_empty()
@@ -218,7 +223,25 @@ impl Transfer {
         to: &mut Stream,
         buffers: &Rc<Buffers>,
     ) -> Poll<Result<(), Broken>> {
+        let polled = self.poll_steps(cx, from, to, buffers);
+        if let Poll::Ready(Err(_)) = polled {
+            // Nobody comes back for what is in a pipe.
+            self.bulk.stop();
+        }
+        polled
+    }
+
+    fn poll_steps(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        buffers: &Rc<Buffers>,
+    ) -> Poll<Result<(), Broken>> {
         loop {
+            if !self.bulk.is_empty() {
+                ready!(self.poll_drain(cx, to))?;
+            }
             if !self.finished && self.data == 0 && self.tail_sent == self.tail.len() {
                 self.decode()?;
             }
@@ -238,7 +261,7 @@ impl Transfer {
                 return Poll::Ready(Ok(()));
             }
             if self.is_bulk(from, to, buffers) {
-                ready!(self.poll_bulk(cx, from, to))?;
+                ready!(self.poll_fill(cx, from));
                 continue;
             }
             match self.poll_input(cx, from, buffers) {

@@ -232,6 +232,7 @@ impl Sides {
             return true;
         }
         ended.stage = Stage::Ending;
+        ended.transfer.give_up();
         // This end is nothing that has moved.
         self.seen = Some(self.now());
         timer.set(alone.unwrap_or(left));

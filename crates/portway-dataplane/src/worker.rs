@@ -605,6 +605,7 @@ async fn tick(worker: Rc<Worker>) {
         }
         worker.tell_resting();
         worker.buffers.tell();
+        worker.buffers.pipes.tick();
         let asked_now = worker.process.room_asked();
         if std::mem::replace(&mut asked, asked_now) != asked_now {
             scarce::close_waiting(&worker);

@@ -2,10 +2,11 @@
 //!
 //! Only where both sides are in clear, nothing is to be done with the bytes, and much comes at once. It begins after some
 //! reads that filled the buffer, and ends where little comes: for that a read and a write are as cheap, and need no pipe.
+//! What is in the pipe came before everything that is still to be read, so it leaves first.
 
 use super::{Broken, Reading, Transfer};
 use crate::buffer::Buffers;
-use crate::pipe::Lent;
+use crate::pipe::{Filled, Lent};
 use crate::stream::Stream;
 use std::task::{Context, Poll, ready};
 
@@ -19,6 +20,10 @@ const LITTLE: u64 = 32 * 1024;
 pub(super) struct Bulk {
     /// Reads that filled the buffer, in a row.
     full_reads: u8,
+    /// There was no pipe for it, and that was counted.
+    went_without: bool,
+    /// The kernel moves nothing between these sockets.
+    never: bool,
     pipe: Option<Lent>,
 }
 
@@ -37,6 +42,12 @@ impl Bulk {
     pub(super) fn is_empty(&self) -> bool {
         self.pipe.as_ref().is_none_or(|pipe| pipe.holds() == 0)
     }
+
+    /// Goes on by reading and writing. Whatever is in the pipe is lost.
+    pub(super) fn stop(&mut self) {
+        self.full_reads = 0;
+        self.pipe = None;
+    }
 }
 
 impl Transfer {
@@ -51,13 +62,20 @@ impl Transfer {
 
     #[cold]
     fn takes_pipe(&mut self, from: &Stream, to: &Stream, buffers: &Buffers) -> bool {
-        let as_it_is = !self.chunked_out && self.encoder.is_none();
+        let as_it_is = !self.chunked_out && self.encoder.is_none() && !self.bulk.never;
         let in_clear = from.clear().is_some() && to.clear().is_some();
         if !as_it_is || !in_clear || self.is_nearly_over() {
             return false;
         }
-        self.bulk.pipe = buffers.pipes.lend();
-        self.bulk.pipe.is_some()
+        self.bulk.pipe = buffers.pipes.lend(&mut self.bulk.went_without);
+        if self.bulk.pipe.is_none() {
+            // Not to be asked for again with each read.
+            self.bulk.full_reads = 0;
+            return false;
+        }
+        // It is empty: everything that came before was sent.
+        self.buffer = None;
+        true
     }
 
     /// Bytes that may still come and need no look.
@@ -73,34 +91,39 @@ impl Transfer {
         self.comes() <= LITTLE
     }
 
-    /// Fills the pipe and empties it. The pipe goes back where nothing is in it and nothing more comes for now.
-    pub(super) fn poll_bulk(
+    /// Fills the pipe, which is empty. It goes back where nothing comes for now, and where only a read tells what is next.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &Stream) -> Poll<()> {
+        let most = self.comes();
+        let (Some(pipe), Some(from)) = (self.bulk.pipe.as_mut(), from.clear()) else {
+            return Poll::Ready(());
+        };
+        let Poll::Ready(filled) = pipe.poll_fill(cx, from, most) else {
+            self.bulk.pipe = None;
+            return Poll::Pending;
+        };
+        match filled {
+            Filled::With(bytes) => {
+                self.moves += 1;
+                self.came_past(bytes as u64);
+            }
+            Filled::ReadInstead => self.bulk.stop(),
+            Filled::Never => {
+                self.bulk.stop();
+                self.bulk.never = true;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Empties the pipe. It goes back where what follows is little.
+    pub(super) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,
-        from: &Stream,
         to: &Stream,
     ) -> Poll<Result<(), Broken>> {
-        let most = self.comes();
-        let (Some(pipe), Some(from), Some(to)) =
-            (self.bulk.pipe.as_mut(), from.clear(), to.clear())
-        else {
-            return Poll::Ready(Ok(()));
+        let Some(to) = to.clear() else {
+            return Poll::Ready(Err(Broken::Sink));
         };
-        if pipe.holds() == 0 {
-            let came = match pipe.poll_fill(cx, from, most) {
-                Poll::Ready(came) => came.map_err(|_| Broken::Source)?,
-                Poll::Pending => {
-                    self.bulk.pipe = None;
-                    return Poll::Pending;
-                }
-            };
-            self.moves += 1;
-            if came == 0 {
-                self.bulk = Bulk::default();
-                return Poll::Ready(self.source_ended());
-            }
-            self.came_past(came as u64);
-        }
         while let Some(pipe) = self.bulk.pipe.as_mut().filter(|pipe| pipe.holds() > 0) {
             let gone = ready!(pipe.poll_drain(cx, to)).map_err(|_| Broken::Sink)?;
             self.moves += 1;
@@ -108,7 +131,7 @@ impl Transfer {
             self.body_bytes += gone as u64;
         }
         if self.bulk.full_reads < FULL_READS || self.is_nearly_over() {
-            self.bulk = Bulk::default();
+            self.bulk.stop();
         }
         Poll::Ready(Ok(()))
     }

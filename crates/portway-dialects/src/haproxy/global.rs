@@ -17,6 +17,7 @@ use super::{address, keywords, sample, variable};
 use keywords::OptionOf;
 use portway_model::address::BindAddress;
 use portway_model::compile::limits::MAX_HEAD_FIELDS;
+use portway_model::compile::limits::MAX_PIPES;
 use portway_model::defaults::TARGET_BYTES;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
@@ -150,10 +151,12 @@ impl Global {
             "maxconnrate" => process.max_connection_rate = count(line, reader),
             "maxsessrate" => process.max_session_rate = count(line, reader),
             "maxpipes" => {
-                let count = count(line, reader);
-                // `nosplice` counts wherever it stands.
-                let never = process.max_pipes.is_some_and(|it| it.value == 0);
-                process.max_pipes = count.filter(|_| !never).or(process.max_pipes);
+                // 0 is the default in HAProxy, and `nosplice` counts wherever it stands.
+                let count = count(line, reader).filter(|count| count.value > 0);
+                let count = count.map(|it| it.map(|count| count.min(MAX_PIPES)));
+                if process.max_pipes.is_none_or(|it| it.value > 0) {
+                    process.max_pipes = count;
+                }
             }
             "nosplice" => {
                 no_argument(line, 1, reader);

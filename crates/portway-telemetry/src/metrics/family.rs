@@ -106,7 +106,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 64] = [
+    pub const ALL: [Family; 67] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,

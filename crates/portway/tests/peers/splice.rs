@@ -52,7 +52,10 @@ fn finish(mut client: TcpStream) {
 }
 
 fn text(port: u16, targets: &[u16], process: &str) -> String {
-    let targets: Vec<String> = targets.iter().map(|it| format!("\"127.0.0.1:{it}\"")).collect();
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|it| format!("\"127.0.0.1:{it}\""))
+        .collect();
     format!(
         "[process]\n{process}\n[listener.raw]\nbind = \"127.0.0.1:{port}\"\nprotocol = \"tcp\"\nforward = \"raw\"\n\
          [target_group.raw]\nalgorithm = \"first\"\ntargets = [{}]\n",
@@ -95,7 +98,11 @@ fn what_is_under_way_is_whole_whatever_a_reload_says_and_a_dead_target_does() {
 #[test]
 fn a_haproxy_file_says_how_many_pipes() {
     let (target, tcp, http) = (source(MUCH), free_port(), free_port());
-    for (global, most) in [("maxpipes 3", 3), ("nosplice", 0), ("nosplice\n  maxpipes 3", 0)] {
+    for (global, most) in [
+        ("maxpipes 3", 3),
+        ("nosplice", 0),
+        ("nosplice\n  maxpipes 3", 0),
+    ] {
         let scene = Scene::new();
         let socket = scene.path("admin.sock");
         let file = format!(
