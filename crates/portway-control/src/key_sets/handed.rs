@@ -154,7 +154,7 @@ mod tests {
         let parts = before.handed();
         for (url, ca, is_known) in [
             ("https://login.example/keys", Some("/etc/ca.pem"), true),
-            ("https://login.example/keys", Some("/home/ca.pem"), false),
+            ("https://login.example/keys", Some("/etc/other.pem"), false),
             ("https://login.example/keys", None, false),
             ("https://login.example/key", Some("/etc/ca.pem"), false),
         ] {

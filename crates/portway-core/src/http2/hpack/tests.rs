@@ -1,3 +1,5 @@
+//! Blocks as RFC 7541 has them, blocks that are wrong, and any at all.
+
 use super::{Decoder, Fault, begin, field, huffman, integer, status};
 use proptest::prelude::*;
 
