@@ -16,13 +16,13 @@ fn rule(of: &str, text: &str) -> String {
 }
 
 /// Asks on a connection of its own; the head of the answer.
-fn once(port: u16, path: &str) -> String {
+pub(crate) fn once(port: u16, path: &str) -> String {
     let mut client = Client::new(port);
     client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     client.answer()
 }
 
-fn status(head: &str) -> &str {
+pub(crate) fn status(head: &str) -> &str {
     head.split(' ').nth(1).unwrap()
 }
 
@@ -120,7 +120,7 @@ fn requests_at_once_and_bodies_have_limits() {
 }
 
 /// Whether a connection is passed on.
-fn passes(client: &mut TcpStream) -> bool {
+pub(crate) fn passes(client: &mut TcpStream) -> bool {
     let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let wait = Some(Duration::from_secs(20));
     client.set_read_timeout(wait).unwrap();

@@ -18,14 +18,14 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 type Sent = (String, HashMap<String, String>, Value);
 
 /// A collector: what it answers can be changed, and what it was sent is kept.
-struct Collector {
-    port: u16,
+pub(crate) struct Collector {
+    pub(crate) port: u16,
     status: Arc<Mutex<u16>>,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
 impl Collector {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let collector = Self {
             port: listener.local_addr().unwrap().port(),
@@ -69,7 +69,7 @@ impl Collector {
     }
 
     /// All spans so far.
-    fn spans(&self) -> Vec<Value> {
+    pub(crate) fn spans(&self) -> Vec<Value> {
         let sent = self.sent.lock().unwrap();
         let spans = sent.iter().flat_map(|(_, _, body)| {
             let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array();
@@ -79,7 +79,7 @@ impl Collector {
     }
 }
 
-fn attribute<'s>(span: &'s Value, key: &str) -> &'s Value {
+pub(crate) fn attribute<'s>(span: &'s Value, key: &str) -> &'s Value {
     let attributes = span["attributes"].as_array().unwrap();
     let found = attributes.iter().find(|it| it["key"] == key);
     found.map_or(&Value::Null, |it| &it["value"])

@@ -3,7 +3,7 @@
 use crate::echo::Echo;
 use crate::support::{PORTWAY, Portway, Process, Scene, free_offset, free_port};
 
-/// Routers with every middleware that does something.
+/// Routers with middlewares that change requests or answer. All policies over a change and with dead servers: `traefik_policies.rs`.
 const DYNAMIC: &str = r#"
 http:
   routers:
