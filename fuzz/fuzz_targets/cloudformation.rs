@@ -10,7 +10,9 @@ use portway_model::span::FileId;
 fuzz_target!(|text: &str| {
     let pairs = |pairs: &[(&str, &str)]| {
         let pairs = pairs.iter();
-        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     };
     let given = Given {
         placeholders: pairs(&[("a", "1"), ("b", "@c.pem")]),
@@ -18,11 +20,18 @@ fuzz_target!(|text: &str| {
         targets: pairs(&[("A", "10.0.0.1:80"), ("B", "a.b")]),
         certificates: pairs(&[("C", "c.pem,c.key")]),
         source_groups: pairs(&[("A", "10.0.0.0/8,::1/128")]),
-        unset: if text.len() % 2 == 0 { Unset::Warned } else { Unset::Refused },
+        unset: if text.len() % 2 == 0 {
+            Unset::Warned
+        } else {
+            Unset::Refused
+        },
         ignore_other_resources: text.len() % 3 == 0,
         ..Given::default()
     };
-    let file = File { id: FileId(0), text };
+    let file = File {
+        id: FileId(0),
+        text,
+    };
     let (draft, found) = parse_all(&[file], &given);
     for label in found.iter().flat_map(|diagnostic| &diagnostic.labels) {
         assert!(text.get(label.span.range()).is_some(), "{label:?}");

@@ -13,7 +13,10 @@ fuzz_target!(|text: &str| {
             1 => Ok(Vec::new()),
             _ => Ok(format!("{path}\n# x\n1.2.3.4 y\n").into_bytes()),
         },
-        list: &|path| path.ends_with('/').then(|| vec!["a".to_owned(), "b.key".to_owned()]),
+        list: &|path| {
+            path.ends_with('/')
+                .then(|| vec!["a".to_owned(), "b.key".to_owned()])
+        },
         resolve: &|name| match name.len() % 2 {
             0 => vec![std::net::IpAddr::from([127, 0, 0, 1])],
             _ => Vec::new(),

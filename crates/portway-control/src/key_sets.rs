@@ -4,7 +4,7 @@
 //! the last keys where a fetch fails, over reloads and upgrades too, and is empty before the first: requests wait for it then.
 
 mod handed;
-mod jwks;
+pub mod jwks;
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -2,6 +2,9 @@
 //!
 //! What a header says is read to find the key, and believed in nothing else: the algorithm must be one that is accepted, and
 //! the key one that fits it. What is said critical is refused, because nothing of that kind is understood.
+//!
+//! Header and claims are whole objects of JSON without a name twice (RFC 7515 section 4, RFC 7519 section 4): whoever reads the
+//! token behind us reads the same in it.
 
 use crate::evaluate::json;
 use base64::Engine;
@@ -101,7 +104,7 @@ impl<'t> Token<'t> {
         let dot = memchr::memchr(b'.', signed)?;
         let (header, payload) = (signed.get(..dot)?, signed.get(dot + 1..)?);
         let decode = |part: &[u8]| URL_SAFE_NO_PAD.decode(part).ok();
-        let object = |part: &[u8]| decode(part).filter(|it| it.trim_ascii().first() == Some(&b'{'));
+        let object = |part: &[u8]| decode(part).filter(|it| json::is_object(it));
         Some(Self {
             signed,
             signature: decode(signature)?,
@@ -287,6 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn what_others_could_read_otherwise_is_no_token() {
+        for bad in [
+            r#"{"sub":"a","sub":"b"}"#,
+            r#"{"sub":"a","s\u0075b":"b"}"#,
+            r#"{"sub":"a" "exp":1}"#,
+            r#"{"sub":"a"}}"#,
+            r#"{"sub":"a","#,
+            "{\"sub\":\"a\"}\u{c}",
+        ] {
+            for (header, payload) in [(bad, "{}"), ("{}", bad)] {
+                let text = written(header, payload);
+                assert!(Token::parse(text.as_bytes()).is_none(), "{bad}");
+            }
+        }
+    }
+
+    #[test]
     fn claims() {
         let check = |payload: &str, change: &dyn Fn(&mut Jwt), expected: Result<(), Refusal>| {
             let mut jwt = asked();
@@ -302,7 +322,7 @@ mod tests {
         check(r#"{"exp":990}"#, nothing, Err(Refusal::Expired));
         check(r#"{"exp":1e9}"#, nothing, Ok(()));
         check(r#"{"exp":-1}"#, nothing, Err(Refusal::Expired));
-        for odd in [r#""9999""#, "true", "[1]", "1e999", "{}", "inf", "0x10"] {
+        for odd in [r#""9999""#, "true", "[1]", "1e999", "{}"] {
             let payload = format!(r#"{{"exp":{odd}}}"#);
             check(&payload, nothing, Err(Refusal::Malformed));
         }

@@ -13,7 +13,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// In words: it is no set, or there is no key in it that a token could be signed with.
-pub(super) fn read(text: &[u8]) -> Result<Vec<Key>, String> {
+pub fn read(text: &[u8]) -> Result<Vec<Key>, String> {
     let set: Value =
         serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
     let keys = set.get("keys").and_then(Value::as_array);

@@ -3,9 +3,12 @@
 //! What lies before the member is skipped, not checked, and what lies after it is not read. Nothing recurses:
 //! a member that is skipped only counts its brackets, and the search goes as deep as the path is long.
 
+mod well_formed;
+
 use super::Fetched;
 use super::encoding::nibble;
 use std::borrow::Cow;
+pub(crate) use well_formed::is_object;
 
 /// The member at `path`: `$`, then `.name`, `['name']` or `[index]` steps. Of a text its unescaped bytes, a whole
 /// number or a boolean as such, an array, an object or another number as it is written. Absent where there is no
