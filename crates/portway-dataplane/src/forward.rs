@@ -15,6 +15,7 @@ use crate::deadline;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
+use crate::limits;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::pages;
 use crate::policy::{self, Decision, Position, Side};
@@ -173,7 +174,8 @@ async fn respond(
     }
     let mut download = Transfer::response(received, plan.chunked, out, response)
         .allowing(most)
-        .encoded(encoder);
+        .encoded(encoder)
+        .giving_back(limits::places(x));
     let ended = bodies(
         x,
         downstream,

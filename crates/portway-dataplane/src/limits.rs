@@ -101,9 +101,29 @@ pub(crate) fn put(x: &mut Exchange<'_>, limit: &Limit<Resolved>) -> Option<Answe
 #[derive(Debug)]
 pub(crate) enum Holding {
     /// It is counted while it is served.
-    Place(#[allow(dead_code, reason = "its drop is what counts")] Held),
+    Place(Held),
     /// What becomes of it counts.
     Circuit(circuit::Passing),
+}
+
+/// The places of an exchange in limits, for who sends its last bytes: they are given back before those leave, so that a client
+/// that has its answer may ask for another at once.
+#[inline]
+pub(crate) fn places(x: &mut Exchange<'_>) -> Vec<Held> {
+    match x.scratch.held.is_empty() {
+        true => Vec::new(),
+        false => taken(&mut x.scratch.held),
+    }
+}
+
+#[cold]
+fn taken(held: &mut Vec<Holding>) -> Vec<Held> {
+    let places = held.extract_if(.., |it| matches!(it, Holding::Place(_)));
+    let place = |it| match it {
+        Holding::Place(held) => Some(held),
+        Holding::Circuit(_) => None,
+    };
+    places.filter_map(place).collect()
 }
 
 /// An exchange has ended.

@@ -5,6 +5,7 @@ use crate::cors;
 use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason_in};
 use crate::head::as_http10;
+use crate::limits;
 use crate::log_value::{is_page_of_haproxy, response_head_size};
 use crate::pages;
 use crate::policy::{self, Side};
@@ -153,6 +154,7 @@ pub(crate) async fn answer(
         x.ledger.response_size = size(x, &answer, &out);
     }
     let limit = x.connection.client_timeout();
+    drop(limits::places(x));
     if let Err(error) = write_all(x, stream, &out, limit).await {
         x.ledger.fault.get_or_insert(Fault::unsent(&error));
         return Next::Close;

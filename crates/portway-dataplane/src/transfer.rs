@@ -16,6 +16,7 @@ mod bulk;
 use self::bulk::Bulk;
 use crate::buffer::{Buffer, Buffers};
 use crate::compress::Encoder;
+use crate::quota::Held;
 use crate::stream::Stream;
 use portway_core::http1::{
     BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody, write_chunk_head, write_last_chunk,
@@ -87,6 +88,8 @@ pub(crate) struct Transfer {
     begun: bool,
     /// What goes by without a buffer.
     bulk: Bulk,
+    /// Given back as soon as nothing is left but to be sent.
+    places: Vec<Held>,
 }
 
 impl Transfer {
@@ -110,6 +113,7 @@ impl Transfer {
             allowed: u64::MAX,
             moves: 0,
             bulk: Bulk::default(),
+            places: Vec::new(),
         }
     }
 
@@ -155,6 +159,12 @@ impl Transfer {
     #[inline]
     pub(crate) fn encoded(self, encoder: Option<Box<Encoder>>) -> Self {
         Self { encoder, ..self }
+    }
+
+    /// The same, which gives these back before its last bytes leave.
+    #[inline]
+    pub(crate) fn giving_back(self, places: Vec<Held>) -> Self {
+        Self { places, ..self }
     }
 
     /// One direction of a tunnel; `first` is sent before what is read.
@@ -462,10 +472,19 @@ impl Transfer {
         Ok(())
     }
 
+    /// Nothing more is to come.
+    #[inline]
+    fn give_back(&mut self) {
+        if !self.places.is_empty() {
+            self.places.clear();
+        }
+    }
+
     fn finish(&mut self, trailers: &[u8]) -> Result<(), Broken> {
         self.encode(Encoder::finish)?;
         self.encoder = None;
         self.finished = true;
+        self.give_back();
         if self.chunked_out {
             if self.tail_sent == self.tail.len() {
                 self.tail.clear();

@@ -143,6 +143,7 @@ impl Transfer {
                 *left = left.saturating_sub(bytes);
                 if *left == 0 {
                     self.reading = Reading::Over;
+                    self.give_back();
                 }
             }
             _ => self.allowed = self.allowed.saturating_sub(bytes),

@@ -252,3 +252,43 @@ fn requests_at_once_have_a_limit() {
     drop(second);
     proxy.finish(records + 2);
 }
+
+#[test]
+fn who_has_an_answer_may_ask_another_worker_at_once() {
+    let target = Target::start(|_, mut wire| {
+        loop {
+            wire.message()?;
+            wire.send(OK)?;
+        }
+    })
+    .unwrap();
+    let listener = |place: usize| {
+        format!(
+            "[listener.l{place}]\nbind = \"@{place}\"\nforward = \"app\"\n\
+             [[listener.l{place}.rule]]\nlimit_concurrency = {{ name = 'all', amount = 1 }}\n\
+             [[listener.l{place}.rule]]\nwhen = 'Path(`/own`)'\nrespond = 204\n"
+        )
+    };
+    let proxy = Proxy::start_apart(&format!(
+        "{}{}[target_group.app]\ntargets = [\"{}\"]\n",
+        listener(0),
+        listener(1),
+        target.address()
+    ));
+    let connect = |place| portway_testkit::peer::Wire::connect(proxy.address(place)).unwrap();
+    let mut clients = [connect(0), connect(1)];
+    let own = GET.replace("/ ", "/own ");
+    // Often, as a place that came back late would be missed by chance only.
+    let mut ask = |number: usize| {
+        let (request, expected) = match number / 2 % 2 {
+            0 => (GET, 200),
+            _ => (own.as_str(), 204),
+        };
+        let client = &mut clients[number % 2];
+        client.send(request).unwrap();
+        assert_eq!(status(&client.message().unwrap()), expected, "{number}");
+    };
+    (0..4000).for_each(&mut ask);
+    drop(clients);
+    proxy.finish(4000);
+}
