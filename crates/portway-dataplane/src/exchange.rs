@@ -125,6 +125,8 @@ impl Scratch {
 pub(crate) struct Attempt {
     pub(crate) group: Option<GroupId>,
     pub(crate) target: Option<usize>,
+    /// Where the exchange ended in a queue: the one target that it waited for.
+    pub(crate) waited_for: Option<usize>,
     pub(crate) reused: bool,
     /// Its response is a good one once it is whole, and took so long until its head came.
     pub(crate) good: Cell<Option<Duration>>,

@@ -59,7 +59,7 @@ impl<'a> Subject<'a> {
     /// The group that was chosen, and the target's place in it.
     pub(crate) fn group(self) -> Option<Chosen<'a>> {
         let (group, target) = match self {
-            Subject::Exchange(x) => (x.attempt.group, x.attempt.target),
+            Subject::Exchange(x) => (x.attempt.group, x.attempt.waited_for.or(x.attempt.target)),
             Subject::Connection(_, passed) => (passed.group, passed.target),
         };
         let (group, parts, _) = self.connection().generation.group(group?)?;

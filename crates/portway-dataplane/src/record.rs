@@ -301,17 +301,12 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
     else {
         return Upstream::default();
     };
-    let target = x
-        .attempt
-        .target
-        .and_then(|target| group.targets.get(target));
+    let place = x.attempt.waited_for.or(x.attempt.target);
+    let target = place.and_then(|target| group.targets.get(target));
     Upstream {
         target_group: Some(group.name.as_str()),
         target: target.map(|target| target.name.as_str()),
-        address: x
-            .attempt
-            .target
-            .and_then(|target| parts.targets.get(target)?.address()),
+        address: place.and_then(|target| parts.targets.get(target)?.address()),
         attempts: x.ledger.attempts,
         connection_reused: x.attempt.reused,
     }

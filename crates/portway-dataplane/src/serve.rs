@@ -41,6 +41,7 @@ use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
+use portway_telemetry::record::FaultCode;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -364,6 +365,12 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
                 if fault == Fault::gave_up(false) {
                     x.ledger.queued.get_or_insert(x.ledger.started.elapsed());
                 }
+                if matches!(
+                    fault.code,
+                    FaultCode::QueueTimeout | FaultCode::TotalTimeout
+                ) {
+                    x.attempt.waited_for = attempts.bound;
+                }
                 return reply::fault(x, downstream, fault).await;
             }
         };
@@ -416,8 +423,16 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
             }
             Err(fault) => fault,
         };
+        let waited_for = fault;
         let fault = deadline::told(x, fault);
-        crate::record::attempt_failed(x, fault);
+        // Whoever was waited for when the time of the exchange was over was late, as with a time of its own.
+        crate::record::attempt_failed(
+            x,
+            match fault.code {
+                FaultCode::TotalTimeout => waited_for,
+                _ => fault,
+            },
+        );
         let again = {
             let left = deadline::left(x);
             let deciding = pin!(attempts.again(x.connection, fault, target, (request, left)));

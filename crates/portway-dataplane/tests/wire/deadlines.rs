@@ -2,7 +2,8 @@
 
 use crate::harness::{Proxy, simple};
 use crate::row::OK;
-use portway_testkit::peer::{Target, Wire};
+use portway_model::passive::PassiveHealth;
+use portway_testkit::peer::{Target, Wire, eventually};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -244,5 +245,71 @@ fn no_attempt_begins_after_the_time_for_retries() {
         assert_eq!(answer.split(' ').nth(1), Some(expected));
         drop(client);
         proxy.finish(1);
+    }
+}
+
+#[test]
+fn who_was_waited_for_when_the_time_was_over_is_known() {
+    let total = "timeouts.total = \"300ms\"\n";
+    let target = slow_at_first(9, 1500);
+    let named = format!("\"target\":\"{}\"", target.address());
+    let start = |group: &str| {
+        let proxy = Proxy::start(&simple("", group, &[target.address()]));
+        let policy = PassiveHealth::default();
+        proxy.target(0, 0).judge_by(Some(&policy), true);
+        proxy
+    };
+    let failures = |proxy: &Proxy| proxy.target(0, 0).passive().unwrap().counts().failed;
+    let refused = |client: &mut Wire| client.message().unwrap().starts_with(b"HTTP/1.1 504 ");
+    // A target that does not answer was late.
+    let proxy = start(total);
+    let mut client = proxy.client();
+    client.send(GET).unwrap();
+    assert!(refused(&mut client));
+    assert_eq!(failures(&proxy), 1);
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(
+        log[0].contains(&named) && log[0].contains("total_timeout"),
+        "{}",
+        log[0]
+    );
+    // It was not where the client's body was waited for.
+    let proxy = start(total);
+    let mut client = proxy.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")
+        .unwrap();
+    assert!(refused(&mut client));
+    assert_eq!(failures(&proxy), 0);
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(log[0].contains("total_timeout"), "{}", log[0]);
+}
+
+#[test]
+fn the_one_target_that_is_waited_for_in_a_queue_is_named() {
+    for (path, of_one) in [("/one", 2), ("/", 1)] {
+        let slow = slow_at_first(9, 1500);
+        let proxy = Proxy::start(&format!(
+            "[listener.web]\nbind = \"@0\"\nforward = \"app\"\n\
+             [target_group.app]\ntimeouts.total = \"300ms\"\n\
+             targets = [{{ name = \"one\", address = \"{}\", max_connections = 1 }}]\n\
+             [[target_group.app.rule]]\nwhen = 'Path(`/one`)'\nuse_target = 'one'\n",
+            slow.address()
+        ));
+        let mut first = proxy.client();
+        first.send(GET).unwrap();
+        assert!(eventually(|| slow.received_in_all().contains("GET")));
+        let mut second = proxy.client();
+        second.send(GET.replace("/ ", &format!("{path} "))).unwrap();
+        for client in [&mut first, &mut second] {
+            assert!(client.message().unwrap().starts_with(b"HTTP/1.1 504 "));
+        }
+        drop((first, second));
+        let log = proxy.finish(2);
+        let with = |text: &str| log.iter().filter(|it| it.contains(text)).count();
+        assert_eq!(with("total_timeout"), 2, "{log:#?}");
+        assert_eq!(with("\"target\":\"one\""), of_one, "{path} {log:#?}");
     }
 }
