@@ -14,6 +14,7 @@ fuzz_target!(|input: (u16, &[u8])| {
         target_bytes: 256,
         fields: 16,
         host_required: true,
+        lenient: false,
     };
     let mut head = ResponseHead::new();
     let whole = parse_response(bytes, 0, &limits, &mut head);

@@ -152,6 +152,22 @@ pub(crate) fn told(x: &Exchange<'_>, fault: Fault) -> Fault {
     }
 }
 
+/// What the target of an attempt is blamed for, where the `waited` of it became `told`: who was asked for most of the time of
+/// the exchange was late when that was over, as with a time of its own. One that was asked near the end was not: a queue,
+/// other targets or the client took the time.
+pub(crate) fn blamed(x: &Exchange<'_>, waited: Fault, told: Fault) -> Fault {
+    if told.code != FaultCode::TotalTimeout {
+        return told;
+    }
+    let passed = x.ledger.started.elapsed();
+    let connected = x.ledger.connected.unwrap_or_default();
+    let asked = connected.max(x.ledger.uploaded.get().unwrap_or_default());
+    match passed.saturating_sub(asked).saturating_mul(2) >= passed {
+        true => waited,
+        false => told,
+    }
+}
+
 /// The time that is left of the exchange; zero: it is over. `None`: it has none of its own.
 pub(crate) fn left(x: &Exchange<'_>) -> Option<Duration> {
     let total = x.scratch.deadlines.total.get();

@@ -425,14 +425,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         };
         let waited_for = fault;
         let fault = deadline::told(x, fault);
-        // Whoever was waited for when the time of the exchange was over was late, as with a time of its own.
-        crate::record::attempt_failed(
-            x,
-            match fault.code {
-                FaultCode::TotalTimeout => waited_for,
-                _ => fault,
-            },
-        );
+        crate::record::attempt_failed(x, deadline::blamed(x, waited_for, fault));
         let again = {
             let left = deadline::left(x);
             let deciding = pin!(attempts.again(x.connection, fault, target, (request, left)));

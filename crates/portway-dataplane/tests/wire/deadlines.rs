@@ -289,27 +289,29 @@ fn who_was_waited_for_when_the_time_was_over_is_known() {
 
 #[test]
 fn the_one_target_that_is_waited_for_in_a_queue_is_named() {
-    for (path, of_one) in [("/one", 2), ("/", 1)] {
-        let slow = slow_at_first(9, 1500);
-        let proxy = Proxy::start(&format!(
-            "[listener.web]\nbind = \"@0\"\nforward = \"app\"\n\
-             [target_group.app]\ntimeouts.total = \"300ms\"\n\
-             targets = [{{ name = \"one\", address = \"{}\", max_connections = 1 }}]\n\
-             [[target_group.app.rule]]\nwhen = 'Path(`/one`)'\nuse_target = 'one'\n",
-            slow.address()
-        ));
-        let mut first = proxy.client();
-        first.send(GET).unwrap();
-        assert!(eventually(|| slow.received_in_all().contains("GET")));
-        let mut second = proxy.client();
-        second.send(GET.replace("/ ", &format!("{path} "))).unwrap();
-        for client in [&mut first, &mut second] {
-            assert!(client.message().unwrap().starts_with(b"HTTP/1.1 504 "));
-        }
-        drop((first, second));
-        let log = proxy.finish(2);
-        let with = |text: &str| log.iter().filter(|it| it.contains(text)).count();
-        assert_eq!(with("total_timeout"), 2, "{log:#?}");
-        assert_eq!(with("\"target\":\"one\""), of_one, "{path} {log:#?}");
+    let slow = slow_at_first(9, 2000);
+    let proxy = Proxy::start(&format!(
+        "[listener.web]\nbind = \"@0\"\nforward = \"app\"\n\
+         [target_group.app]\n\
+         targets = [{{ name = \"one\", address = \"{}\", max_connections = 1 }}]\n\
+         [[target_group.app.rule]]\nwhen = 'PathPrefix(`/short`)'\nset_timeout = {{ total = '300ms' }}\n\
+         [[target_group.app.rule]]\nwhen = 'Path(`/short/one`)'\nuse_target = 'one'\n",
+        slow.address()
+    ));
+    // It keeps the place for longer than others wait.
+    let mut first = proxy.client();
+    first.send(GET).unwrap();
+    assert!(eventually(|| slow.received_in_all().contains("GET")));
+    for path in ["/short/one ", "/short "] {
+        let mut client = proxy.client();
+        client.send(GET.replace("/ ", path)).unwrap();
+        assert!(client.message().unwrap().starts_with(b"HTTP/1.1 504 "));
     }
+    assert!(first.message().unwrap().starts_with(b"HTTP/1.1 200 "));
+    drop(first);
+    let log = proxy.finish(3);
+    let one = "\"target\":\"one\"";
+    let named = log.iter().take(2).map(|it| it.contains(one));
+    assert!(named.eq([true, false]), "{log:#?}");
+    assert!(log[1].contains("total_timeout"), "{}", log[1]);
 }
