@@ -459,9 +459,7 @@ impl<'c> Exchange<'c> {
                 || (self.request().authority(self.arena()).is_empty()
                     && !self.scratch.request_edits.removes(Known::Host)))
     }
-}
 
-impl Exchange<'_> {
     fn target_details(&self) -> Option<&TlsDetails> {
         self.ledger.upstream_tls.as_deref()
     }

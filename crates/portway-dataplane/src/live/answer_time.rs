@@ -16,7 +16,7 @@ const PART: u64 = 8;
 /// What a failure is told as: longer than most answers take, and over once a target answers again.
 const FAILURE: Duration = Duration::from_secs(1);
 /// By how much a 5xx is slower than the mean before it, which it makes 1.4 times as long; beyond [`FAILURE`] it does not go.
-/// Where all answers fail, that outruns the fading of the mean from one of them in five seconds on.
+/// Where all answers fail, one in five seconds outruns the fading of the mean.
 const AT_FAULT: u64 = 4;
 /// Nobody asks.
 const NOT_KEPT: u32 = u32::MAX;
