@@ -1,5 +1,8 @@
 //! Certificates made by OpenSSL, as people make them.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
 use crate::support::Scene;
 
 /// What signs a certificate.
@@ -115,18 +118,33 @@ pub(crate) fn everybody(scene: &Scene) {
          # another line for the same file\n\
          common-all.pem [] plain.example\n",
     );
+    revocations(scene, "ca", &["revoked"], "crl.pem");
+    faulty(scene);
+}
+
+/// Writes the revocation list of an authority, with these certificates in it.
+pub(crate) fn revocations(scene: &Scene, ca: &str, revoked: &[&str], list: &str) {
     scene.file("index.txt", "");
     scene.file("crlnumber", "01\n");
     scene.file(
-        "ca.cnf",
+        "crl.cnf",
         "[ca]\ndefault_ca=a\n[a]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=30\n",
     );
+    let (certificate, key) = (format!("{ca}.pem"), format!("{ca}.key"));
     let ca = [
-        "ca", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
+        "ca",
+        "-config",
+        "crl.cnf",
+        "-cert",
+        &certificate,
+        "-keyfile",
+        &key,
     ];
-    openssl(scene, &[&ca[..], &["-revoke", "revoked.pem"]].concat());
-    openssl(scene, &[&ca[..], &["-gencrl", "-out", "crl.pem"]].concat());
-    faulty(scene);
+    for name in revoked {
+        let revoked = format!("{name}.pem");
+        openssl(scene, &[&ca[..], &["-revoke", &revoked]].concat());
+    }
+    openssl(scene, &[&ca[..], &["-gencrl", "-out", list]].concat());
 }
 
 /// `below` is of `middle`, and shown with it in `below-all.pem`, without it in `alone-all.pem`; `old` has expired, `server` is for
@@ -210,6 +228,63 @@ pub(crate) fn join(scene: &Scene, name: &str, parts: &[&str]) {
     let text: String = parts.iter().map(|part| scene.read(part)).collect();
     let path = scene.file(name, text);
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// A client over TLS that stays connected.
+pub(crate) struct KeptTls {
+    client: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl KeptTls {
+    /// With the certificate `NAME.pem` and its key.
+    pub(crate) fn new(scene: &Scene, port: u16, name: &str) -> Self {
+        let place = format!("127.0.0.1:{port}");
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let arguments = ["s_client", "-quiet", "-connect", &place];
+        let own = ["-cert", &certificate, "-key", &key];
+        let mut client = scene.command("openssl", &[arguments, own].concat());
+        client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut client = client.spawn().unwrap();
+        Self {
+            input: client.stdin.take().unwrap(),
+            output: BufReader::new(client.stdout.take().unwrap()),
+            client,
+        }
+    }
+
+    pub(crate) fn asks(&mut self, path: &str) {
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        self.input.write_all(request.as_bytes()).unwrap();
+    }
+
+    /// The head of the next answer, in lower case.
+    pub(crate) fn answer(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.output.read_line(&mut head).unwrap();
+            assert!(read > 0, "ended after `{head}`");
+        }
+        head.to_ascii_lowercase()
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn ends(&mut self) {
+        let mut rest = Vec::new();
+        self.output.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+impl Drop for KeptTls {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
 }
 
 /// What `openssl s_client` tells of a handshake with a port of 127.0.0.1; blanks in names as all its releases write them.

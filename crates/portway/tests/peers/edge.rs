@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::certificates::{Issuer, Key, certificate, join, openssl};
+use crate::certificates::{Issuer, Key, certificate, join, openssl, revocations};
 use crate::stage::own_certificate;
 use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
-fn haproxy(scene: &Scene, port: u16, sections: &str) -> Process {
+pub(crate) fn haproxy(scene: &Scene, port: u16, sections: &str) -> Process {
     let common = "global\n    tune.ssl.default-dh-param 2048\ndefaults\n    mode http\n    timeout connect 5s\n    \
          timeout client 20s\n    timeout server 20s\n";
     let name = format!("haproxy-{port}.cfg");
@@ -177,17 +177,7 @@ pub(crate) fn clients(scene: &Scene) {
         Issuer::Own,
     );
     join(scene, "server-all.pem", &["server.pem", "server.key"]);
-    scene.file("index.txt", "");
-    scene.file("crlnumber", "01\n");
-    scene.file(
-        "crl.cnf",
-        "[ca]\ndefault_ca = it\n[it]\ndatabase = index.txt\ncrlnumber = crlnumber\ndefault_md = sha256\ndefault_crl_days = 30\n",
-    );
-    let ca = [
-        "ca", "-config", "crl.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
-    ];
-    openssl(scene, &[&ca[..], &["-revoke", "revoked.pem"]].concat());
-    openssl(scene, &[&ca[..], &["-gencrl", "-out", "crl.pem"]].concat());
+    revocations(scene, "ca", &["revoked"], "crl.pem");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn becomes(web: u16, status: impl Fn() -> Value, place: usize, health: &str) -> 
     })
 }
 
-fn ejections(metrics: &str, reason: &str) -> u64 {
+pub(crate) fn ejections(metrics: &str, reason: &str) -> u64 {
     let lines = metrics.lines();
     let lines = lines.filter(|it| it.starts_with("portway_target_ejections_total"));
     let of_reason = lines.filter(|it| it.contains(&format!("reason=\"{reason}\"")));
@@ -120,7 +120,7 @@ fn ejections(metrics: &str, reason: &str) -> u64 {
     numbers.map(|it| it.parse::<u64>().unwrap()).sum()
 }
 
-fn metrics(scene: &Scene, admin: &str) -> String {
+pub(crate) fn metrics(scene: &Scene, admin: &str) -> String {
     scene
         .curl(&["-s", &format!("http://{admin}/metrics")])
         .good()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::certificates::{Issuer, Key, certificate, join};
+use crate::certificates::{Issuer, Key, certificate, join, revocations};
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener, own_certificate};
 use crate::support::{Scene, eventually, free_port, local};
@@ -27,20 +27,24 @@ fn with_files(scene: &Scene) -> String {
     for ca in ["ca", "next-ca", "target-ca"] {
         certificate(scene, ca, Key::Ecdsa, ca, &[], Issuer::Own);
     }
+    for ca in ["ca", "target-ca"] {
+        revocations(scene, ca, &[], &format!("{ca}.crl"));
+        revocations(scene, ca, &["site"], &format!("next-{ca}.crl"));
+    }
     scene.file("page.http", "HTTP/1.0 503 No\r\n\r\nfirst");
     scene.file("answer.txt", "first");
     scene.file("a.map", "k first\n");
     let [tls, web] = [(); 2].map(|()| free_port());
     listener("tls", tls, "app")
         + "protocol = 'https'\ncertificates = ['site']\n\
-           tls = { client_auth = 'optional', client_ca = 'ca.pem' }\n"
+           tls = { client_auth = 'optional', client_ca = 'ca.pem', client_crl = 'ca.crl' }\n"
         + &listener("web", web, "app")
         + "error_pages = { 503 = 'page.http' }\n\
            [[listener.web.rule]]\nwhen = 'Path(`/answer`)'\nrespond = { status = 200, file = 'answer.txt' }\n\
            [[listener.web.rule]]\nset_header = { X-Map = '${path.map(`first`)}' }\n"
         + &group("app", &[one.port])
         + &group("tls", &[one.port])
-        + "protocol = 'https'\ntls = { verify = { ca = 'target-ca.pem' } }\n\
+        + "protocol = 'https'\ntls = { verify = { ca = 'target-ca.pem' }, crl = 'target-ca.crl' }\n\
            [certificate.site]\nfile = 'site.pem'\nkey = 'site.key'\n\
            [map.first]\nfile = 'a.map'\n"
 }
@@ -58,9 +62,13 @@ fn a_file_of_any_kind_is_watched() {
         copy("next-site.key", "site.key");
         copy("next-site.pem", "site.pem");
     };
-    let cases: [(&str, &dyn Fn()); 6] = [
+    let cases: [(&str, &dyn Fn()); 8] = [
         ("a CA of clients", &|| copy("next-ca.pem", "ca.pem")),
         ("a CA of targets", &|| copy("next-ca.pem", "target-ca.pem")),
+        ("a CRL of clients", &|| copy("next-ca.crl", "ca.crl")),
+        ("a CRL of targets", &|| {
+            copy("next-target-ca.crl", "target-ca.crl");
+        }),
         ("an error page", &|| {
             scene.file("page.http", "HTTP/1.0 503 No\r\n\r\nother");
         }),
@@ -80,7 +88,7 @@ fn a_file_of_any_kind_is_watched() {
     scene.file("other.toml", "[listener.x]\n");
     scene.file("other.pem", "none");
     thread::sleep(LOOKED_AT);
-    assert_eq!(generation(&stage), 7);
+    assert_eq!(generation(&stage), 9);
 }
 
 #[test]
@@ -92,6 +100,10 @@ fn a_plan_says_whose_file_has_changed() {
     assert_eq!(stage.becomes(&text), "");
     join(scene, "ca.pem", &["next-ca.pem"]);
     assert_eq!(stage.becomes(&text), "change listener tls");
+    join(scene, "ca.crl", &["next-ca.crl"]);
+    assert_eq!(stage.becomes(&text), "change listener tls");
+    join(scene, "target-ca.crl", &["next-target-ca.crl"]);
+    assert_eq!(stage.becomes(&text), "change target_group tls");
     join(scene, "target-ca.pem", &["next-ca.pem"]);
     assert_eq!(stage.becomes(&text), "change target_group tls");
     scene.file("page.http", "HTTP/1.0 503 No\r\n\r\nother");

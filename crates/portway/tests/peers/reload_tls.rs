@@ -1,14 +1,12 @@
 //! What TLS is spoken with changes while Portway serves: certificates, and who may come in.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::certificates::{Issuer, Key, certificate, handshake, join};
+use crate::certificates::{Issuer, KeptTls, Key, certificate, handshake, join};
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener, own_certificate};
 use crate::support::{Output, PORTWAY, Scene, free_port};
@@ -122,7 +120,7 @@ fn renew(scene: &Scene, name: &str) {
     join(scene, "all.pem", &["a.pem", "a.key"]);
 }
 
-fn reload_certificates(stage: &Stage, more: &[&str]) -> Output {
+pub(crate) fn reload_certificates(stage: &Stage, more: &[&str]) -> Output {
     stage.command(&[&["reload", "--certificates"], more].concat())
 }
 
@@ -217,60 +215,24 @@ fn connections_of_clients_end_with_the_authority_that_let_them_in() {
         + &listener("plain", plain, "app")
         + &group("app", &[one.port]);
     let stage = Stage::with(scene, &text, &[]);
-    let place = format!("127.0.0.1:{port}");
-    let arguments = [
-        "s_client",
-        "-quiet",
-        "-connect",
-        &place,
-        "-cert",
-        "client.pem",
-        "-key",
-        "client.key",
-    ];
-    let mut client = stage.scene.command("openssl", &arguments);
-    client
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut client = client.spawn().unwrap();
-    let mut input = client.stdin.take().unwrap();
-    let mut output = BufReader::new(client.stdout.take().unwrap());
-    let mut answer = || {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert!(
-                output.read_line(&mut head).unwrap() > 0,
-                "ended after `{head}`"
-            );
-        }
-        head.to_ascii_lowercase()
-    };
-    let mut asks = |path: &str| {
-        let request = format!("HEAD {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
-        input.write_all(request.as_bytes()).unwrap();
-    };
-    asks("/");
-    assert!(answer().contains("x-server: one"));
+    let mut client = KeptTls::new(&stage.scene, port, "client");
+    client.asks("/");
+    assert!(client.answer().contains("x-server: one"));
     let mut kept = Client::new(plain);
     assert_eq!(kept.ask("/"), "one");
     // The same file again changes nothing for anybody.
     reload_certificates(&stage, &[]).good();
-    asks("/slow/700");
+    client.asks("/slow/700");
     thread::sleep(Duration::from_millis(200));
     join(&stage.scene, "trusted.pem", &["new.pem"]);
     let said = reload_certificates(&stage, &[]).good();
     assert!(said.contains("~ listener web\n"), "{said}");
     // What is in progress ends well, and is the last.
-    let last = answer();
+    let last = client.answer();
     assert!(
         last.contains("x-server: one") && last.contains("connection: close"),
         "{last}"
     );
-    let mut rest = Vec::new();
-    output.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty());
-    client.kill().unwrap();
-    client.wait().unwrap();
+    client.ends();
     assert_eq!(kept.ask("/"), "one");
 }

@@ -1,0 +1,215 @@
+//! Revocation lists that change while Portway serves, and our own certificate towards targets.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::certificates::{Issuer, KeptTls, Key, certificate, handshake, join, revocations};
+use crate::echo::Echo;
+use crate::edge;
+use crate::reload_tls::reload_certificates;
+use crate::stage::{Stage, group, listener, own_certificate};
+use crate::support::{Scene, free_port};
+use crate::upgrade;
+
+/// An authority `ca` with a list `crl.pem` of nobody yet, and certificates of it for `a.example`.
+fn family(scene: &Scene, names: &[&str]) {
+    certificate(scene, "ca", Key::Ecdsa, "ca", &[], Issuer::Own);
+    for name in names {
+        let by = Issuer::Signed("ca");
+        certificate(scene, name, Key::Ecdsa, name, &["a.example"], by);
+    }
+    revocations(scene, "ca", &[], "crl.pem");
+}
+
+/// A listener that lets clients of `ca` in, unless they are revoked.
+fn asking(port: u16, app: &Echo) -> String {
+    listener("web", port, "app")
+        + "protocol = 'https'\ncertificate_files = ['site-all.pem']\n\
+           tls = { client_auth = 'required', client_ca = 'ca.pem', client_crl = 'crl.pem' }\n"
+        + &group("app", &[app.port])
+}
+
+fn with_clients(scene: &Scene) {
+    family(scene, &["client", "other"]);
+    own_certificate(scene, "site", "a.example");
+    join(scene, "site-all.pem", &["site.pem", "site.key"]);
+}
+
+/// What a handshake of this client comes to.
+fn comes(scene: &Scene, port: u16, name: &str, more: &[&str]) -> String {
+    let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+    let own = ["-cert", &certificate, "-key", &key];
+    handshake(scene, port, &[&own, more].concat())
+}
+
+#[track_caller]
+fn refused(said: &str) {
+    assert!(
+        said.contains("alert") && !said.contains("Reused, "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_client_that_is_revoked_is_out() {
+    let scene = Scene::new();
+    let (app, port) = (Echo::start("app"), free_port());
+    with_clients(&scene);
+    let stage = Stage::with(scene, &asking(port, &app), &[]);
+    let scene = &stage.scene;
+    let ticket = scene.path("ticket").display().to_string();
+    let twelve =
+        |name: &str, more: &[&str]| comes(scene, port, name, &[&["-tls1_2"], more].concat());
+    twelve("client", &["-sess_out", &ticket]);
+    assert!(twelve("client", &["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
+    let mut kept = KeptTls::new(scene, port, "client");
+    kept.asks("/");
+    assert!(kept.answer().contains("x-server: app"));
+    // The same list again changes nothing for anybody.
+    reload_certificates(&stage, &[]).good();
+    assert!(twelve("client", &["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
+    kept.asks("/slow/700");
+    thread::sleep(Duration::from_millis(200));
+    revocations(scene, "ca", &["client"], "crl.pem");
+    let said = reload_certificates(&stage, &[]).good();
+    assert!(said.contains("~ listener web\n"), "{said}");
+    // What is in progress ends well, and is the last.
+    let last = kept.answer();
+    assert!(
+        last.contains("x-server: app") && last.contains("connection: close"),
+        "{last}"
+    );
+    kept.ends();
+    refused(&twelve("client", &["-sess_in", &ticket]));
+    refused(&twelve("client", &[]));
+    refused(&comes(scene, port, "client", &["-tls1_3"]));
+    // Nobody else is.
+    let mut other = KeptTls::new(scene, port, "other");
+    other.asks("/");
+    assert!(other.answer().contains("x-server: app"));
+    assert!(!twelve("other", &[]).contains("alert"));
+}
+
+#[test]
+fn a_list_that_is_new_at_an_upgrade_counts() {
+    let scene = Scene::new();
+    let (app, port) = (Echo::start("app"), free_port());
+    with_clients(&scene);
+    let stage = upgrade::Stage::with(scene, &asking(port, &app), &[]);
+    let scene = &stage.scene;
+    let session = |name: &str| scene.path(&format!("{name}.ticket")).display().to_string();
+    let again = |name: &str| comes(scene, port, name, &["-tls1_2", "-sess_in", &session(name)]);
+    for name in ["client", "other"] {
+        let out = ["-tls1_2", "-sess_out", &session(name)];
+        comes(scene, port, name, &out);
+    }
+    stage.upgrade();
+    for name in ["client", "other"] {
+        let resumed = again(name);
+        assert!(resumed.contains("Reused, TLSv1.2"), "{resumed}");
+    }
+    revocations(scene, "ca", &["client"], "crl.pem");
+    stage.upgrade();
+    refused(&again("client"));
+    assert!(!again("other").contains("alert"));
+}
+
+/// nginx that shows this certificate, and says so.
+fn shows(name: &str, port: u16) -> String {
+    format!(
+        "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {name}.pem; ssl_certificate_key {name}.key;\n\
+         location / {{ return 200 \"{name}\"; }} }}\n"
+    )
+}
+
+/// Who answers so many requests, one connection each; `-`: nobody.
+fn answers(scene: &Scene, port: u16, count: usize) -> Vec<String> {
+    let url = format!("http://127.0.0.1:{port}/");
+    let ask = |_| {
+        let output = scene.curl(&["-f", "-m", "20", &url]);
+        match output.status.success() {
+            true => output.stdout.trim().to_owned(),
+            false => "-".to_owned(),
+        }
+    };
+    (0..count).map(ask).collect()
+}
+
+#[test]
+fn a_target_that_is_revoked_is_not_believed() {
+    let scene = Scene::new();
+    family(&scene, &["one", "two"]);
+    let [web, one, two, dead] = [(); 4].map(|()| free_port());
+    let _servers = scene.nginx(two, &(shows("one", one) + &shows("two", two)));
+    let text = listener("web", web, "app")
+        + &group("app", &[one, two, dead])
+        + "protocol = 'https'\nretries = 3\n\
+           tls = { verify = { ca = 'ca.pem' }, crl = 'crl.pem', server_name = 'a.example' }\n";
+    let stage = Stage::with(scene, &text, &[]);
+    let scene = &stage.scene;
+    let both = answers(scene, web, 12);
+    for name in ["one", "two"] {
+        assert!(both.iter().any(|it| it == name), "{both:?}");
+    }
+    assert!(!both.contains(&"-".to_owned()), "{both:?}");
+    // Connections to it that are kept are of no use either; requests go on to the other.
+    revocations(scene, "ca", &["one"], "crl.pem");
+    assert_eq!(stage.becomes(&text), "change target_group app");
+    assert_eq!(answers(scene, web, 12), vec!["two"; 12]);
+    revocations(scene, "ca", &["one", "two"], "crl.pem");
+    assert_eq!(stage.becomes(&text), "change target_group app");
+    assert_eq!(answers(scene, web, 4), vec!["-"; 4]);
+    revocations(scene, "ca", &["two"], "crl.pem");
+    assert_eq!(stage.becomes(&text), "change target_group app");
+    assert_eq!(answers(scene, web, 12), vec!["one"; 12]);
+}
+
+#[test]
+fn our_certificate_towards_targets_may_change() {
+    let scene = Scene::new();
+    family(&scene, &["first", "second", "third", "server"]);
+    for name in ["first", "second", "server"] {
+        let parts = [format!("{name}.pem"), format!("{name}.key")];
+        let parts = parts.each_ref().map(String::as_str);
+        join(&scene, &format!("{name}-all.pem"), &parts);
+    }
+    let [web, target, dead] = [(); 3].map(|()| free_port());
+    let _haproxy = edge::haproxy(
+        &scene,
+        target,
+        &format!(
+            "frontend it\n    bind 127.0.0.1:{target} ssl crt server-all.pem ca-file ca.pem verify required\n    \
+             http-request return status 200 content-type text/plain lf-string \"%[ssl_c_s_dn(CN)]\"\n"
+        ),
+    );
+    let text = |targets: &[u16], file: &str| {
+        let certificate = match file {
+            "" => String::new(),
+            _ => format!(", certificate = 'ours' }}\n[certificate.ours]\nfile = '{file}'\n"),
+        };
+        let end = if file.is_empty() { " }\n" } else { "" };
+        listener("web", web, "app")
+            + &group("app", targets)
+            + "protocol = 'https'\nretries = 1\ntls = { verify = 'off'"
+            + &certificate
+            + end
+    };
+    let all = [dead, target];
+    let stage = Stage::with(scene, &text(&all, "first-all.pem"), &[]);
+    let scene = &stage.scene;
+    assert_eq!(answers(scene, web, 6), vec!["first"; 6]);
+    // No connection that was made with the one before is used.
+    stage.becomes(&text(&all, "second-all.pem"));
+    assert_eq!(answers(scene, web, 6), vec!["second"; 6]);
+    join(scene, "second-all.pem", &["third.pem", "third.key"]);
+    reload_certificates(&stage, &[]).good();
+    assert_eq!(answers(scene, web, 6), vec!["third"; 6]);
+    stage.becomes(&text(&all, ""));
+    assert_eq!(answers(scene, web, 4), vec!["-"; 4]);
+    stage.becomes(&text(&all, "first-all.pem"));
+    assert_eq!(answers(scene, web, 6), vec!["first"; 6]);
+    stage.becomes(&text(&[dead], "first-all.pem"));
+    assert_eq!(answers(scene, web, 2), vec!["-"; 2]);
+    stage.becomes(&text(&[target], "first-all.pem"));
+    assert_eq!(answers(scene, web, 2), vec!["first"; 2]);
+}
