@@ -72,11 +72,12 @@ async fn watch(group: Arc<TargetGroup>, state: Weak<GroupState>, peers: Weak<Pee
 
 /// When the next target comes back.
 fn next_return(targets: &Targets) -> Option<Instant> {
-    let until = |target: &Arc<WatchedTarget>| match target.state.passive()?.standing().state() {
+    let until = |standing: &Standing| match standing.state() {
         State::Ejected { until, .. } => Some(*until),
         State::Serving | State::Trial { .. } => None,
     };
-    targets.iter().filter_map(until).min()
+    let passive = |target: &Arc<WatchedTarget>| target.state.passive()?.look(until);
+    targets.iter().filter_map(passive).min()
 }
 
 /// The settings of the decisions.
@@ -117,13 +118,14 @@ impl<'t> Look<'t> {
     /// Takes back whose time is over, then ejects outliers. `told`: of whom it was said last that he is kept.
     fn around(&self, told: &mut Option<Instant>) {
         for (target, passive, counts) in &self.targets {
-            let (is_back, on_trial) = {
-                let mut standing = passive.standing();
-                let is_back = standing.tick(self.now, *counts, &self.policy);
-                (is_back, standing.is_on_trial())
-            };
-            target.state.set_on_trial(on_trial);
-            if is_back {
+            if passive
+                .look(|it| matches!(it.state(), State::Ejected { until, .. } if *until <= self.now))
+            {
+                // Before it takes traffic: none of that is more than its share.
+                target.rises_again();
+            }
+            let tick = |standing: &mut Standing| standing.tick(self.now, *counts, &self.policy);
+            if target.state.decide(tick) == Some(true) {
                 back(target, "its time is over");
             }
         }
@@ -134,12 +136,12 @@ impl<'t> Look<'t> {
             let mut others: Vec<Duration> = others.filter_map(|(_, mean)| *mean).collect();
             let judge = || {
                 let middle = median(&mut others);
-                passive.standing().judge(*counts, middle, &self.policy)
+                passive.look(|it| it.judge(*counts, middle, &self.policy))
             };
             let Some(cause) = passive.take_alarm().or_else(judge) else {
                 continue;
             };
-            if passive.standing().is_ejected() {
+            if passive.look(Standing::is_ejected) {
                 continue;
             }
             let is_up = target.state.is_up();
@@ -147,7 +149,7 @@ impl<'t> Look<'t> {
                 self.eject(target, passive, &cause);
                 continue;
             }
-            passive.standing().try_again(*counts);
+            target.state.decide(|it| it.try_again(*counts));
             if is_up {
                 self.keeps(target, &cause, told);
             }
@@ -161,8 +163,7 @@ impl<'t> Look<'t> {
             return vec![None; self.targets.len()];
         }
         let mean = |(_, passive, counts): &(_, &Passive, Counts)| {
-            let standing = passive.standing();
-            standing.mean(*counts, &self.policy)
+            passive.look(|it| it.mean(*counts, &self.policy))
         };
         self.targets.iter().map(mean).collect()
     }
@@ -177,10 +178,11 @@ impl<'t> Look<'t> {
     }
 
     fn eject(&self, target: &WatchedTarget, passive: &Passive, cause: &Cause) {
-        let time = passive.standing().eject(self.now, cause, &self.policy);
+        let eject = |standing: &mut Standing| standing.eject(self.now, cause, &self.policy);
+        let Some(time) = target.state.decide(eject) else {
+            return;
+        };
         passive.count_ejection(cause);
-        target.state.set_on_trial(false);
-        target.state.set_ejected(true);
         emit(&Event::TargetEjected {
             target_group: target.group.as_str(),
             target: target.target.name.as_str(),
@@ -208,20 +210,20 @@ impl<'t> Look<'t> {
         if seats.iter().any(|it| it.up && !it.ejected) {
             return;
         }
-        for ((target, passive, counts), seat) in self.targets.iter().zip(seats) {
+        for ((target, _, counts), seat) in self.targets.iter().zip(seats) {
             if seat.up && seat.ejected {
-                passive.standing().release(self.now, *counts);
-                target.state.set_on_trial(true);
-                back(target, "no other target may take traffic");
+                target.rises_again();
+                let release = |standing: &mut Standing| standing.release(self.now, *counts);
+                if target.state.decide(release).is_some() {
+                    back(target, "no other target may take traffic");
+                }
             }
         }
     }
 }
 
-/// Takes a target back.
+/// Tells that a target was taken back.
 fn back(target: &WatchedTarget, why: &str) {
-    target.rises_again();
-    target.state.set_ejected(false);
     emit(&Event::TargetReturned {
         target_group: target.group.as_str(),
         target: target.target.name.as_str(),
@@ -231,22 +233,23 @@ fn back(target: &WatchedTarget, why: &str) {
 
 /// What another process is to know of a target.
 pub(crate) fn part(target: &WatchedTarget) -> Option<EjectionPart> {
-    let standing = target.state.passive()?.standing();
-    let (left, why) = match standing.state() {
-        State::Ejected { until, why } => {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-            (Some(left), why.to_string())
-        }
-        State::Serving | State::Trial { .. } => (None, String::new()),
-    };
-    let part = EjectionPart {
-        times: standing.times(),
-        left,
-        why,
-        on_trial: standing.is_on_trial(),
-    };
-    (part.times > 0).then_some(part)
+    target.state.passive()?.look(|standing| {
+        let (left, why) = match standing.state() {
+            State::Ejected { until, why } => {
+                let left = until.saturating_duration_since(Instant::now());
+                let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+                (Some(left), why.to_string())
+            }
+            State::Serving | State::Trial { .. } => (None, String::new()),
+        };
+        let part = EjectionPart {
+            times: standing.times(),
+            left,
+            why,
+            on_trial: standing.is_on_trial(),
+        };
+        (part.times > 0).then_some(part)
+    })
 }
 
 /// Goes on as another process knew it, where the configuration still ejects targets.
@@ -268,9 +271,8 @@ pub(crate) fn go_on(target: &WatchedTarget, part: &EjectionPart) {
         },
         None => State::Serving,
     };
-    target.state.set_ejected(until.is_some());
-    target.state.set_on_trial(until.is_none() && part.on_trial);
-    *passive.standing() = Standing::of(state, part.times, now);
+    let known = Standing::of(state, part.times, now);
+    target.state.decide(|standing| *standing = known);
 }
 
 /// What metrics say of a target.
@@ -299,8 +301,7 @@ pub(crate) fn figures(target: &WatchedTarget) -> TargetFigures {
 
 /// What there is to say of a target beside its health; nothing where all is well.
 pub(crate) fn words(target: &WatchedTarget) -> Option<String> {
-    let standing = target.state.passive()?.standing();
-    match standing.state() {
+    let words = |standing: &Standing| match standing.state() {
         State::Serving => None,
         State::Trial { .. } => Some("on trial after it was ejected".to_owned()),
         State::Ejected { until, why } => {
@@ -308,5 +309,6 @@ pub(crate) fn words(target: &WatchedTarget) -> Option<String> {
             let left = left.as_secs_f64().ceil() as u64;
             Some(format!("ejected for {left} s more: {why}"))
         }
-    }
+    };
+    target.state.passive()?.look(words)
 }

@@ -87,7 +87,15 @@ pub struct Passive {
     alarm: AtomicU64,
     ejections: [AtomicU64; Cause::WORDS.len()],
     /// Only control looks at it.
-    standing: Mutex<Standing>,
+    judged: Mutex<Judged>,
+}
+
+/// What control has decided, and whether it may decide.
+#[derive(Debug)]
+struct Judged {
+    /// What the target serves counts: it may be ejected.
+    counts: bool,
+    standing: Standing,
 }
 
 impl Passive {
@@ -110,7 +118,10 @@ impl Passive {
             micros: AtomicU64::default(),
             alarm: AtomicU64::default(),
             ejections: Default::default(),
-            standing: Mutex::new(Standing::new(born)),
+            judged: Mutex::new(Judged {
+                counts: false,
+                standing: Standing::new(born),
+            }),
         }
     }
 
@@ -224,9 +235,20 @@ impl Passive {
         }
     }
 
-    /// What control has decided.
-    pub fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks at what control has decided.
+    pub fn look<T>(&self, look: impl FnOnce(&Standing) -> T) -> T {
+        look(&self.judged().standing)
+    }
+
+    fn judged(&self) -> MutexGuard<'_, Judged> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing was seen.
+    fn forget(&self) {
+        self.row.end();
+        self.lost.end();
+        self.alarm.store(0, Ordering::Relaxed);
     }
 
     /// How often it was ejected, by [`Cause::WORDS`].
@@ -286,17 +308,46 @@ impl TargetState {
         match policy {
             Some(policy) => {
                 let passive = self.passive.get_or_init(|| Box::new(Passive::new()));
+                let mut judged = passive.judged();
                 passive.set(policy, of_responses);
+                if !judged.counts {
+                    // What a worker counted after the end of the last time.
+                    passive.forget();
+                }
+                judged.counts = true;
                 self.observed.tell(COUNTED, true);
             }
             None => {
                 self.observed.tell(COUNTED, false);
                 if let Some(passive) = self.passive() {
-                    *passive.standing() = Standing::new(Instant::now());
-                    passive.on_trial.store(false, Ordering::Relaxed);
-                    self.set_ejected(false);
+                    let mut judged = passive.judged();
+                    judged.counts = false;
+                    judged.standing = Standing::new(Instant::now());
+                    self.show(passive, &judged.standing);
                 }
             }
+        }
+    }
+
+    /// Control decides of it, and workers see that at once. `None` where what it serves does not count any more: then nothing
+    /// is decided, as whoever decides may have begun to before.
+    pub fn decide<T>(&self, decide: impl FnOnce(&mut Standing) -> T) -> Option<T> {
+        let passive = self.passive()?;
+        let mut judged = passive.judged();
+        if !judged.counts {
+            return None;
+        }
+        let decided = decide(&mut judged.standing);
+        self.show(passive, &judged.standing);
+        Some(decided)
+    }
+
+    /// Has workers see what was decided. The caller holds the lock: nothing is shown that is over.
+    fn show(&self, passive: &Passive, standing: &Standing) {
+        let on_trial = standing.is_on_trial();
+        passive.on_trial.store(on_trial, Ordering::Relaxed);
+        if standing.is_ejected() != self.is_ejected() {
+            self.set_ejected(standing.is_ejected());
         }
     }
 
@@ -372,8 +423,8 @@ impl TargetState {
         self.observed.forgive();
     }
 
-    /// Control ejects it, or takes it back.
-    pub fn set_ejected(&self, ejected: bool) {
+    /// It is ejected, or taken back.
+    pub(crate) fn set_ejected(&self, ejected: bool) {
         match ejected {
             true => self.health.fetch_or(EJECTED, Ordering::Relaxed),
             false => self.health.fetch_and(!EJECTED, Ordering::Relaxed),
@@ -390,13 +441,6 @@ impl TargetState {
     /// True where it would take traffic if it were not ejected.
     pub fn is_up(&self) -> bool {
         Health::from_u8(self.health.load(Ordering::Relaxed) & !EJECTED).is_usable()
-    }
-
-    /// The next failure ejects it, or so many in a row do.
-    pub fn set_on_trial(&self, on_trial: bool) {
-        if let Some(passive) = self.passive() {
-            passive.on_trial.store(on_trial, Ordering::Relaxed);
-        }
     }
 }
 
@@ -532,7 +576,7 @@ mod tests {
     #[test]
     fn one_failure_is_enough_on_trial() {
         let target = target(&PassiveHealth::default(), true);
-        target.set_on_trial(true);
+        target.decide(|it| it.release(Instant::now(), Counts::default()));
         let words = rings(&target, &[Seen::Status(200), Seen::Closed]);
         assert_eq!(
             words,
@@ -562,5 +606,69 @@ mod tests {
         // Nothing is counted any more.
         assert_eq!(rings(&target, &[Seen::Closed; 9]), [""; 0]);
         assert_eq!(target.passive().unwrap().counts().asked, 0);
+    }
+    /// What control does to one that failed.
+    fn eject(target: &TargetState) -> bool {
+        let policy = portway_core::outlier::Policy {
+            time: Duration::from_secs(60),
+            longest: Duration::from_secs(60),
+            trial: 1,
+            window: Duration::from_secs(10),
+            least: 1,
+            failed: 0,
+            slower: 0,
+        };
+        let cause = Cause::Trial(Failing::Closed);
+        let ejected = target.decide(|it| it.eject(Instant::now(), &cause, &policy));
+        ejected.is_some()
+    }
+
+    /// Nobody looks after a target any more that was ejected behind the end of it.
+    #[test]
+    fn nothing_is_decided_where_nothing_counts() {
+        let policy = PassiveHealth {
+            failures: 1,
+            ..PassiveHealth::default()
+        };
+        let target = target(&policy, true);
+        target.saw(Seen::Closed);
+        target.judge_by(None, true);
+        assert!(!eject(&target) && !target.is_ejected());
+        let released = target.decide(|it| it.release(Instant::now(), Counts::default()));
+        assert!(released.is_none() && target.passive().unwrap().look(|it| !it.is_on_trial()));
+        // What was seen then is nothing that counts later.
+        target.judge_by(Some(&policy), true);
+        assert_eq!(target.passive().unwrap().take_alarm(), None);
+        assert!(eject(&target) && target.is_ejected());
+        target.judge_by(None, true);
+        assert!(!target.is_ejected());
+    }
+
+    #[test]
+    fn an_end_and_an_ejection_at_once() {
+        let policy = PassiveHealth::default();
+        let mut seed = 0x9E37_79B9_u64;
+        for round in 0..2000 {
+            let target = target(&policy, true);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let spins = [seed >> 54, seed >> 44 & 0x3FF];
+            let start = std::sync::Barrier::new(2);
+            let after = |spins: u64| {
+                start.wait();
+                (0..spins).for_each(|_| std::hint::spin_loop());
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    after(spins[0]);
+                    eject(&target)
+                });
+                after(spins[1]);
+                target.judge_by(None, true);
+            });
+            let standing = target.passive().unwrap().look(|it| it.state().clone());
+            let seen = (target.is_ejected(), standing);
+            let expected = (false, portway_core::outlier::State::Serving);
+            assert_eq!(seen, expected, "round {round}, spins {spins:?}");
+        }
     }
 }
