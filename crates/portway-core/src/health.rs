@@ -406,10 +406,11 @@ pub fn first_probe_delay(interval: Duration, initial: InitialState, seed: u64) -
     spread.mul_f64(unit(seed))
 }
 
-/// How long after the start of a check the next one starts, from 64 random bits: the interval ± 10 %, so that checks of
-/// many balancers do not fall into step.
-pub fn next_probe_delay(interval: Duration, seed: u64) -> Duration {
-    interval.mul_f64(0.9 + 0.2 * unit(seed))
+/// How long after the start of a check the next one starts, from 64 random bits: the interval ± so many percent, so that
+/// checks of many balancers do not fall into step.
+pub fn next_probe_delay(interval: Duration, jitter_percent: u16, seed: u64) -> Duration {
+    let most = f64::from(jitter_percent) / 100.0;
+    interval.mul_f64((1.0 - most + 2.0 * most * unit(seed)).max(0.0))
 }
 
 /// A number in 0..1 from the upper 53 of 64 random bits.
@@ -571,12 +572,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn delays_keep_their_bounds(seconds in 1_u64..4_000, seed in any::<u64>()) {
+        fn delays_keep_their_bounds(seconds in 1_u64..4_000, jitter in 0_u16..=50, seed in any::<u64>()) {
             let interval = Duration::from_secs(seconds);
             prop_assert!(first_probe_delay(interval, InitialState::Usable, seed) <= interval);
             prop_assert!(first_probe_delay(interval, InitialState::Wait, seed) <= FIRST_PROBE_SPREAD);
-            let next = next_probe_delay(interval, seed);
-            prop_assert!(next >= interval.mul_f64(0.899) && next <= interval.mul_f64(1.101));
+            let next = next_probe_delay(interval, jitter, seed);
+            let most = f64::from(jitter) / 100.0 + 0.001;
+            prop_assert!(next >= interval.mul_f64(1.0 - most) && next <= interval.mul_f64(1.0 + most));
         }
 
         /// A verdict needs its row of results: a healthy target has passed, an unhealthy one has failed often enough.

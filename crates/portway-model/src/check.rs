@@ -18,6 +18,8 @@ pub struct HealthCheckDraft {
     pub fast_interval: Option<Spanned<Duration>>,
     /// Time between two checks of an unhealthy target; `interval` by default.
     pub unhealthy_interval: Option<Spanned<Duration>>,
+    /// How far the time until the next check is from what is said, by chance, in percent of it.
+    pub jitter_percent: Option<Spanned<u16>>,
     /// Time for one check; never more than `interval` by default.
     pub timeout: Option<Spanned<Duration>>,
     /// Time for its connection; as long as for the whole by default.
@@ -78,6 +80,8 @@ pub struct AgentDraft {
     pub address: Option<Spanned<IpAddr>>,
     /// Time between two questions.
     pub interval: Option<Spanned<Duration>>,
+    /// As in the check of a group.
+    pub jitter_percent: Option<Spanned<u16>>,
     /// Time for one; the interval by default.
     pub timeout: Option<Spanned<Duration>>,
     /// What it is sent first; nothing by default.

@@ -58,6 +58,9 @@ pub const TARGET_BYTES: u32 = 16 * 1024;
 /// Seconds between two health checks: ALB 30, Classic 30, HAProxy 2, Traefik 30; ten finds a dead target in 20 s
 /// at a cost that no target notices.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How far the time until the next check is from the interval, in percent: enough that checks of many balancers do not stay in
+/// step.
+pub const JITTER_PERCENT: u16 = 10;
 /// Seconds between two questions to an agent, HAProxy's.
 pub const AGENT_INTERVAL: Duration = Duration::from_secs(2);
 /// Time for one check, an ALB's five seconds; the time between two checks where that is shorter.

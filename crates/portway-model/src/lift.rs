@@ -418,6 +418,7 @@ impl Lift<'_> {
             interval: unless(&check.interval, &defaults::CHECK_INTERVAL),
             fast_interval: unless(&check.fast_interval, &check.interval),
             unhealthy_interval: unless(&check.unhealthy_interval, &check.interval),
+            jitter_percent: unless(&check.jitter_percent, &defaults::JITTER_PERCENT),
             timeout: unless(&check.timeout, &default_check_timeout(check.interval)),
             connect_timeout: unless(&check.connect_timeout, &check.timeout),
             healthy_threshold: unless(&check.healthy_threshold, &defaults::HEALTHY_THRESHOLD),
@@ -657,6 +658,7 @@ fn agent(agent: &Agent) -> Spanned<AgentDraft> {
         port: Some(Spanned::bare(agent.port)),
         address: agent.address.map(Spanned::bare),
         interval: unless(&agent.interval, &defaults::AGENT_INTERVAL),
+        jitter_percent: unless(&agent.jitter_percent, &defaults::JITTER_PERCENT),
         timeout: unless(&agent.timeout, &agent.interval),
         send: unless(&agent.send, &String::new()),
     })

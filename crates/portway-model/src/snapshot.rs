@@ -597,6 +597,8 @@ pub struct Agent {
     pub address: Option<IpAddr>,
     /// Time between two questions.
     pub interval: Duration,
+    /// How far the time until the next one is from it, by chance, in percent.
+    pub jitter_percent: u16,
     /// Time for one.
     pub timeout: Duration,
     /// What it is sent first; empty for nothing.
@@ -614,6 +616,8 @@ pub struct HealthCheck {
     pub fast_interval: Duration,
     /// Time between two checks of an unhealthy target.
     pub unhealthy_interval: Duration,
+    /// How far the time until the next check is from what is said, by chance, in percent of it.
+    pub jitter_percent: u16,
     /// Time for one check.
     pub timeout: Duration,
     /// Time for its connection.

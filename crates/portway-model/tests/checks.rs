@@ -828,6 +828,7 @@ fn health_checks() {
             c.healthy_threshold = Some(at(15, 0));
             c.unhealthy_threshold = Some(at(16, 1001));
             c.port = Some(at(17, 0));
+            c.jitter_percent = Some(at(18, 51));
         }),
         &[
             "P0103 @13: the interval of checks is zero | give a time, such as `30s`",
@@ -835,6 +836,7 @@ fn health_checks() {
             "P0103 @15: 0 is out of range for a threshold | from 1 to 1000",
             "P0103 @16: 1001 is out of range for a threshold | from 1 to 1000",
             "P0103 @17: 0 is out of range for a port | from 1 to 65535",
+            "P0103 @18: 51 is out of range for the jitter of checks, in percent | from 0 to 50",
         ],
     );
     check(

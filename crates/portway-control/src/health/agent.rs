@@ -39,7 +39,7 @@ pub(super) async fn watch(agent: Agent, target: Arc<WatchedTarget>, told: Arc<To
         if target.agent_is_asked() {
             once(&agent, &target, &told).await;
         }
-        let interval = next_probe_delay(agent.interval, chance());
+        let interval = next_probe_delay(agent.interval, agent.jitter_percent, chance());
         next = (start + interval).max(Instant::now());
     }
 }

@@ -1,7 +1,7 @@
 //! Active health checks: one task for each target that is checked.
 //!
 //! Decides when a target is checked and tells its state; how a check is done is [`Prober`], what its result changes is
-//! [`portway_core::health`]. First checks are spread over a second, later ones over a tenth of their interval.
+//! [`portway_core::health`]. First checks are spread over a second, later ones come by chance a little sooner or later.
 
 mod agent;
 mod facts;
@@ -291,7 +291,8 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
         }
         let interval = target.interval(&prober.own);
         // Never two checks of a target at once: one that took longer than the interval delays the next.
-        next = (start + next_probe_delay(interval, chance())).max(Instant::now());
+        next = (start + next_probe_delay(interval, prober.check.jitter_percent, chance()))
+            .max(Instant::now());
     }
 }
 

@@ -28,6 +28,8 @@ use std::time::Duration;
 
 /// Workers at most, as many as HAProxy's threads.
 const MAX_THREADS: u64 = 64;
+/// Percent of `spread-checks` at most, as in HAProxy.
+const MOST_SPREAD: u64 = 50;
 /// Bytes of a buffer where nothing is said (`tune.bufsize`), HAProxy's.
 const BUFFER: u32 = 16_384;
 /// What a head leaves free of a buffer where nothing is said (`tune.maxrewrite`), HAProxy's.
@@ -222,6 +224,14 @@ impl Global {
             "log-tag" => self.base.log_tag = text(line, reader).map(|it| it.value),
             "log-send-hostname" => {
                 self.log_hostname = Some(Spanned::new(line.text(1).to_owned(), line.span));
+            }
+            "spread-checks" => {
+                let word = value(line, reader);
+                let percent = word.and_then(|word| {
+                    let percent = units::loose_number(word, 0, MOST_SPREAD, reader)?;
+                    Some(word.spanned(u16::try_from(percent).unwrap_or_default()))
+                });
+                self.base.jitter_percent = percent;
             }
             "stats" => stats(line, process, reader),
             "tune.bufsize" => self.buffer = bytes(line, reader),

@@ -24,6 +24,7 @@ pub(crate) const KEYS: &[&str] = &[
     "interval",
     "fast_interval",
     "unhealthy_interval",
+    "jitter_percent",
     "timeout",
     "connect_timeout",
     "healthy_threshold",
@@ -66,6 +67,7 @@ impl Form for HealthCheckDraft {
             interval: table.optional("interval", reader),
             fast_interval: table.optional("fast_interval", reader),
             unhealthy_interval: table.optional("unhealthy_interval", reader),
+            jitter_percent: table.optional("jitter_percent", reader),
             timeout: table.optional("timeout", reader),
             connect_timeout: table.optional("connect_timeout", reader),
             healthy_threshold: table.optional("healthy_threshold", reader),
@@ -88,6 +90,7 @@ impl Form for HealthCheckDraft {
         add("interval", self.interval.emit());
         add("fast_interval", self.fast_interval.emit());
         add("unhealthy_interval", self.unhealthy_interval.emit());
+        add("jitter_percent", self.jitter_percent.emit());
         add("timeout", self.timeout.emit());
         add("connect_timeout", self.connect_timeout.emit());
         add("healthy_threshold", self.healthy_threshold.emit());

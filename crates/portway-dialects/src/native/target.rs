@@ -28,6 +28,7 @@ fields!(AgentDraft {
     "port" => port,
     "address" => address,
     "interval" => interval,
+    "jitter_percent" => jitter_percent,
     "timeout" => timeout,
     "send" => send,
 });

@@ -1,7 +1,7 @@
 //! Health checks: that of a group, and what a target has of its own.
 
 use super::expressions::{Moment, Place, Side, reversed};
-use super::limits::{self, MAX_THRESHOLD, given_within};
+use super::limits::{self, MAX_JITTER, MAX_THRESHOLD, given_within};
 use super::text::{
     Use, check_dns_name, check_header_name, check_path, check_status, check_text, check_token,
 };
@@ -12,7 +12,7 @@ use crate::check::{
 };
 use crate::convert;
 use crate::defaults;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::TargetDraft;
 use crate::expression::{NumberRange, Scope, Variable};
 use crate::settings::Protocol;
@@ -69,6 +69,7 @@ impl Compiler<'_> {
         let agent = &draft.value;
         let found = &mut self.found;
         given_within(found, "a port", agent.port, (1, u16::MAX));
+        let jitter_percent = jitter(found, agent.jitter_percent);
         let what = "the interval of an agent";
         let interval = limits::duration(found, what, agent.interval, defaults::AGENT_INTERVAL);
         let what = "the timeout of an agent";
@@ -84,6 +85,7 @@ impl Compiler<'_> {
             port: agent.port?.value,
             address: agent.address.map(|x| x.value),
             interval,
+            jitter_percent,
             timeout,
             send: agent
                 .send
@@ -175,6 +177,7 @@ impl Compiler<'_> {
             check.connect_timeout,
             timeout,
         );
+        let jitter_percent = jitter(found, check.jitter_percent);
         for threshold in [check.healthy_threshold, check.unhealthy_threshold] {
             given_within(found, "a threshold", threshold, (1, MAX_THRESHOLD));
         }
@@ -191,6 +194,7 @@ impl Compiler<'_> {
             interval,
             fast_interval,
             unhealthy_interval,
+            jitter_percent,
             timeout,
             connect_timeout,
             healthy_threshold: check
@@ -347,4 +351,14 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+fn jitter(found: &mut Diagnostics, given: Option<Spanned<u16>>) -> u16 {
+    given_within(
+        found,
+        "the jitter of checks, in percent",
+        given,
+        (0, MAX_JITTER),
+    );
+    given.map_or(defaults::JITTER_PERCENT, |x| x.value)
 }

@@ -39,6 +39,8 @@ pub const MAX_RETRY_BUDGET: u32 = 10_000;
 pub const MAX_POOL_SIZE: u32 = 65_536;
 /// Most passing or failing checks in a row that a state may wait for.
 pub const MAX_THRESHOLD: u16 = 1_000;
+/// Jitter of checks at most, in percent of their interval, HAProxy's.
+pub const MAX_JITTER: u16 = 50;
 /// Most entries of a stick table: about 100 bytes each.
 pub const MAX_TABLE_SIZE: u32 = 100_000_000;
 /// Most bytes of a stick table's text key.

@@ -289,6 +289,7 @@ impl Choices {
             port: Some(Spanned::bare(self.one(1, &[80, 65_535]))),
             address: self.setting(Self::address),
             interval: self.setting(Self::duration),
+            jitter_percent: self.setting(|c| c.one(10, &[0, 50])),
             timeout: self.setting(Self::duration),
             send: self.setting(Self::token),
         }
@@ -339,6 +340,7 @@ impl Choices {
             interval: self.setting(Self::duration),
             fast_interval: self.setting(Self::duration),
             unhealthy_interval: self.setting(Self::duration),
+            jitter_percent: self.setting(|c| c.one(10, &[0, 50])),
             timeout: self.setting(Self::duration),
             connect_timeout: self.setting(Self::duration),
             healthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),

@@ -159,6 +159,54 @@ fn targets_are_checked_as_often_as_their_state_asks() {
 }
 
 #[test]
+fn checks_are_as_far_from_their_interval_as_is_said() {
+    let native = |web: u16, [beat, checked]: [u16; 2], jitter: u32| {
+        format!(
+            "[listener.web]\nbind = '127.0.0.1:{web}'\nforward = 'app'\n[target_group.app]\n\
+             targets = ['127.0.0.1:{beat}', {{ address = '127.0.0.1:{checked}', check = {{ interval = '200ms' }} }}]\n\
+             health_check = {{ http = '/check', interval = '10ms', timeout = '30s', jitter_percent = {jitter} }}\n"
+        )
+    };
+    let haproxy = |web: u16, [beat, checked]: [u16; 2], jitter: u32| {
+        format!(
+            "global\n spread-checks {jitter}\ndefaults\n mode http\n timeout client 1m\n timeout server 1m\n \
+             timeout connect 30s\n timeout check 30s\nfrontend web\n bind 127.0.0.1:{web}\n default_backend app\n\
+             backend app\n option httpchk GET /check\n server beat 127.0.0.1:{beat} check inter 10ms\n \
+             server checked 127.0.0.1:{checked} check inter 200ms\n"
+        )
+    };
+    let ways: [(&str, &dyn Fn(u16, [u16; 2], u32) -> String); 2] =
+        [("web.toml", &native), ("haproxy.cfg", &haproxy)];
+    for (file, text) in ways {
+        let (scene, web) = (Scene::new(), free_port());
+        let order = Arc::default();
+        let all = ["beat", "checked"].map(|name| Checked::start(name, &order));
+        let ports = all.each_ref().map(|it| it.port);
+        let path = scene.file(file, text(web, ports, 0));
+        let portway = scene.portway_with(&[file]);
+        portway.wait_for_health("app", local(ports[1]), "healthy");
+        std::fs::write(&path, text(web, ports, 50)).unwrap();
+        let admin = ["reload", "--admin", &portway.admin];
+        scene.run(PORTWAY, &admin).good();
+        // Beats between two checks: half of them to half as many more, so the longest time is thrice the shortest; of fixed times,
+        // or of a tenth more or less, it is a quarter longer at most. A target that fails is checked so too.
+        for status in [200, 500] {
+            all[1].says(status);
+            let from = order.lock().unwrap().len();
+            let gaps = eventually("forty checks", || {
+                let order: Vec<&str> = order.lock().unwrap()[from..].to_vec();
+                let gaps = order.split(|name| *name == "checked").map(<[&str]>::len);
+                let gaps: Vec<usize> = gaps.skip(1).collect();
+                (gaps.len() > 40).then(|| gaps[..40].to_vec())
+            });
+            let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+            assert!(least * 2 <= *most, "{file}, {status}: {gaps:?}");
+        }
+        portway.stop();
+    }
+}
+
+#[test]
 fn checks_do_not_stay_in_step() {
     let order = Arc::default();
     let all = ["a", "b", "c"].map(|name| Checked::start(name, &order));

@@ -108,7 +108,6 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("tune.pool-high-fd-ratio", Form::Loose(0, 100)),
     ("tune.pool-low-fd-ratio", Form::Loose(0, 100)),
     ("tune.comp.maxlevel", Form::Loose(1, 9)),
-    ("spread-checks", Form::Loose(0, 50)),
     ("maxcompcpuusage", Form::Loose(0, 100)),
     ("max-keep-alive-queue", Form::Number(i64::MIN, i64::MAX)),
     ("tune.ssl.lifetime", Form::OneTime(Unit::Seconds)),

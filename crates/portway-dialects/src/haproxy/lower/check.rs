@@ -1,6 +1,6 @@
 //! Health checks: what the backend does, and what each server has of its own.
 
-use super::Lowering;
+use super::{Base, Lowering};
 use crate::haproxy::proxy::{
     CheckMethod, CheckPlan, CheckRule, HttpCheckRequest, Proxy, Server, completed_request,
 };
@@ -43,6 +43,7 @@ impl Lowering<'_, '_, '_> {
             kind: Some(self.kind(proxy)),
             first_failure_is_down: Some(Spanned::bare(true)),
             drain_on_404: proxy.check.disable_on_404,
+            jitter_percent: self.base.jitter_percent,
             ..HealthCheckDraft::default()
         };
         times(&mut check, &first.options.check, proxy);
@@ -113,7 +114,7 @@ impl Lowering<'_, '_, '_> {
 }
 
 /// The agent of a server.
-pub(super) fn agent(server: &Server, proxy: &Proxy) -> Option<Spanned<AgentDraft>> {
+pub(super) fn agent(server: &Server, proxy: &Proxy, base: &Base) -> Option<Spanned<AgentDraft>> {
     let plan = &server.options.agent;
     let interval = plan.inter.unwrap_or(Spanned::bare(INTERVAL));
     let timeout = proxy.timeouts.check.filter(|time| !time.value.is_zero());
@@ -121,6 +122,7 @@ pub(super) fn agent(server: &Server, proxy: &Proxy) -> Option<Spanned<AgentDraft
         port: plan.port,
         address: plan.address,
         interval: Some(interval),
+        jitter_percent: base.jitter_percent,
         timeout,
         send: plan.send.clone(),
     };

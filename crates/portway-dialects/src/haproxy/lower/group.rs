@@ -215,7 +215,7 @@ impl Lowering<'_, '_, '_> {
         target.cookie.clone_from(&own.cookie);
         target.stick = own.stick.filter(|stick| !stick.value);
         target.number = own.id;
-        target.agent = super::check::agent(server, proxy);
+        target.agent = super::check::agent(server, proxy, self.base);
         target.slow_start = own.slowstart;
         // HAProxy's servers rise only after they were down.
         let rises = own.slowstart.filter(|it| !it.value.is_zero());

@@ -55,6 +55,8 @@ pub(crate) struct Base {
     pub(crate) ocsp_updates: OcspUpdates,
     /// `ssl-load-extra-del-ext`.
     pub(crate) cut_extension: bool,
+    /// `spread-checks`: how far checks are from their interval, in percent.
+    pub(crate) jitter_percent: Option<Spanned<u16>>,
     /// `ssl-server-verify none`.
     pub(crate) verify_none: bool,
 }
