@@ -110,3 +110,39 @@ fn who_reads_too_slowly_is_cut_off() {
     assert!(read < 30_000_000, "{read}");
     assert_eq!(good.ask("/"), "one");
 }
+
+#[test]
+fn heads_that_do_not_end_fill_a_listener_for_no_longer_than_they_may_take() {
+    let (one, dead, web) = (Echo::start("one"), free_port(), free_port());
+    let text = |more: &str| {
+        format!(
+            "{}max_connections = 8\ntimeouts = {{ request_head = '2s' }}\n{}algorithm = 'first'\n{more}",
+            listener("web", web, "app"),
+            group("app", &[dead, one.port]),
+        )
+    };
+    let stage = Stage::new(&text(""));
+    let open = || stage.metric("portway_listener_connections_open{listener=\"web\"} ");
+    for round in 0..2 {
+        let mut slow: Vec<Client> = (0..8)
+            .map(|_| {
+                let mut client = Client::new(web);
+                client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ");
+                client
+            })
+            .collect();
+        crate::support::eventually("all places are taken", || (open() == "8").then_some(()));
+        // One that comes now waits, and is served once they are over.
+        let waits = thread::spawn(move || Client::new(web).ask("/"));
+        if round == 1 {
+            stage.becomes(&text("retries = 2\n"));
+        }
+        for client in &mut slow {
+            assert!(client.answer().starts_with("http/1.1 408 "));
+        }
+        assert_eq!(waits.join().unwrap(), "one");
+        crate::support::eventually("all places are free", || (open() == "0").then_some(()));
+    }
+    let late = stage.metric("portway_limit_reached_total{limit=\"listener_connections\"} ");
+    assert!(late.parse::<u32>().unwrap() > 0);
+}
