@@ -313,7 +313,14 @@ fn the_same_names_as_haproxy() {
         assert_eq!(of_info(&ours, name), of_info(&theirs, name), "{name}");
     }
 
-    let [ours, theirs] = both.ask("", "show servers state");
+    // While HAProxy checks a server it has no result of it.
+    let [ours, theirs] = eventually("HAProxy does not check just now", || {
+        let both = both.ask("", "show servers state");
+        let rows = both[1].lines().skip(2);
+        let states = rows.filter_map(|row| row.split(' ').nth(13)?.parse::<u32>().ok());
+        let under_way = states.fold(0, |all, state| all | state & 1);
+        (under_way == 0).then_some(both)
+    });
     let columns = |answer: &str, mask: &[usize]| -> Vec<Vec<String>> {
         let lines = answer.lines().skip(1);
         lines

@@ -10,15 +10,18 @@ use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener};
 use crate::support::{eventually, free_port};
 
+/// Of the listener, and of the target that answers.
+type Ports = (u16, u16);
+
 /// The format of lines, that of messages, and what both look like for a request of this path that this target answered.
 struct Row {
     format: &'static str,
     messages: &'static str,
-    line: fn(&str, &str, u16),
+    line: fn(&str, &str, Ports),
     front: fn(&str) -> bool,
 }
 
-fn combined(line: &str, path: &str, _: u16) {
+fn combined(line: &str, path: &str, _: Ports) {
     let (front, rest) = line.split_once(" - - [").unwrap();
     assert_eq!(front, "127.0.0.1", "{line}");
     let (time, rest) = rest.split_once("] ").unwrap();
@@ -32,7 +35,7 @@ fn combined(line: &str, path: &str, _: u16) {
     assert_eq!(agents, "\"-\" \"-\"", "{line}");
 }
 
-fn alb(line: &str, path: &str, target: u16) {
+fn alb(line: &str, path: &str, (web, target): Ports) {
     let parts: Vec<&str> = line.split(' ').collect();
     assert_eq!((parts[0], parts[2]), ("http", "web"), "{line}");
     assert!(parts[3].starts_with("127.0.0.1:"), "{line}");
@@ -46,7 +49,7 @@ fn alb(line: &str, path: &str, target: u16) {
         "{line}"
     );
     assert_eq!(parts[8..10], ["200", "200"], "{line}");
-    let request = format!("\"GET http://a.example:80{path} HTTP/1.1\"");
+    let request = format!("\"GET http://a.example:{web}{path} HTTP/1.1\"");
     assert!(line.contains(&request), "{line}");
     assert!(
         line.contains(&format!(" \"{answered}\" \"200\" ")),
@@ -111,7 +114,7 @@ fn lines_and_messages_are_as_the_file_of_now_says() {
             (of_now.len() == paths.len()).then_some(of_now)
         });
         for (line, path) in lines.iter().zip(&paths) {
-            (row.line)(line, path, one.port);
+            (row.line)(line, path, (web, one.port));
             let mut message = [0; 8192];
             let length = syslog.recv(&mut message).unwrap();
             let message = std::str::from_utf8(&message[..length]).unwrap();

@@ -12,7 +12,7 @@ use crate::echo::Echo;
 use crate::stage::Client;
 use crate::support::{PORTWAY, Portway, Scene, free_port, local};
 
-/// What a server says first, and what it says to the first bytes that it gets.
+/// What a server says first, and what it says to whatever it gets.
 type Words = (&'static [u8], &'static [u8]);
 
 /// A server that speaks as a check expects, or otherwise, until it is dropped.
@@ -37,10 +37,10 @@ impl Server {
                     stream.set_nonblocking(false)?;
                     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
                     stream.write_all(greeting)?;
-                    if stream.read(&mut [0; 512])? > 0 {
+                    while stream.read(&mut [0; 512])? > 0 {
                         stream.write_all(reply)?;
                     }
-                    stream.read_to_end(&mut Vec::new())
+                    std::io::Result::Ok(())
                 });
             }
         };
@@ -178,7 +178,9 @@ fn row_through_its_life(row: &Row, file: &str, text: fn(&Row, &Ports, &str) -> S
     let portway: Portway = scene.portway_with(&[file]);
     let health = |target: u16, word| portway.wait_for_health("app", local(target), word);
     // The check of the third says that it is well, but nobody can connect to it: its requests are made again.
-    [one.port, two.port, dead].map(|target| health(target, "healthy"));
+    for target in [one.port, two.port, dead] {
+        health(target, "healthy");
+    }
     assert_eq!(answering(web), ["one", "two"], "{}", row.native);
 
     kept[1] = None;
