@@ -108,6 +108,8 @@ pub(crate) struct Pipes {
     free: RefCell<Vec<Pipe>>,
     /// The system gave none since the last tick.
     lacking: Cell<bool>,
+    /// One was wanted since the last look.
+    wanted: Cell<bool>,
 }
 
 impl Pipes {
@@ -115,6 +117,7 @@ impl Pipes {
     /// among those without one.
     pub(crate) fn lend(self: &Rc<Self>, counted: &mut bool) -> Option<Lent> {
         let most = MOST.load(Ordering::Relaxed);
+        self.wanted.set(true);
         let free = self.free.borrow_mut().pop();
         let pipe = free.or_else(|| self.another()).filter(|_| most > 0);
         if pipe.is_none() && most > 0 && !std::mem::replace(counted, true) {
@@ -144,6 +147,13 @@ impl Pipes {
     pub(crate) fn tick(&self) {
         self.lacking.set(false);
         if OPEN.load(Ordering::Relaxed) > MOST.load(Ordering::Relaxed) {
+            self.clear();
+        }
+    }
+
+    /// Closes those that nobody uses where none was wanted since the last look: every second.
+    pub(crate) fn sweep(&self) {
+        if !self.wanted.replace(false) {
             self.clear();
         }
     }

@@ -489,6 +489,7 @@ impl Worker {
     /// Closes pooled connections that have waited for too long.
     fn sweep(&self) {
         let now = self.timers.now();
+        self.buffers.pipes.sweep();
         self.generation().sweep(now);
         if self.number == 1 {
             self.generation().fade_times();

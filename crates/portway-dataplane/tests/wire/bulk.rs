@@ -89,6 +89,8 @@ fn a_stream_is_moved_both_ways_at_once() {
     assert!(came == bytes && end == End::Closed, "{}", came.len());
     assert!(eventually(|| target.received(0) == bytes));
     all_come_back();
+    // Nobody wants one for some time.
+    assert!(eventually(|| pipe::figures().free == 0));
     // Two buffers go by in the ordinary way, and some pieces are small.
     let moved = pipe::figures().bytes as usize;
     assert!(moved > MUCH && moved <= 2 * MUCH, "{moved}");
