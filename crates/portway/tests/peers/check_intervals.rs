@@ -158,6 +158,9 @@ fn targets_are_checked_as_often_as_their_state_asks() {
     }
 }
 
+/// A file for a listener, two targets and so much jitter in percent.
+type Jittered<'t> = &'t dyn Fn(u16, [u16; 2], u32) -> String;
+
 #[test]
 fn checks_are_as_far_from_their_interval_as_is_said() {
     let native = |web: u16, [beat, checked]: [u16; 2], jitter: u32| {
@@ -175,8 +178,7 @@ fn checks_are_as_far_from_their_interval_as_is_said() {
              server checked 127.0.0.1:{checked} check inter 200ms\n"
         )
     };
-    let ways: [(&str, &dyn Fn(u16, [u16; 2], u32) -> String); 2] =
-        [("web.toml", &native), ("haproxy.cfg", &haproxy)];
+    let ways: [(&str, Jittered<'_>); 2] = [("web.toml", &native), ("haproxy.cfg", &haproxy)];
     for (file, text) in ways {
         let (scene, web) = (Scene::new(), free_port());
         let order = Arc::default();

@@ -174,7 +174,7 @@ fn row_through_its_life(row: &Row, file: &str, text: fn(&Row, &Ports, &str) -> S
     };
     let scene = Scene::new();
     let mut kept = [first, second, third].map(|port| Some(Server::start(port, row.good)));
-    scene.file(file, &text(row, &ports, ""));
+    scene.file(file, text(row, &ports, ""));
     let portway: Portway = scene.portway_with(&[file]);
     let health = |target: u16, word| portway.wait_for_health("app", local(target), word);
     // The check of the third says that it is well, but nobody can connect to it: its requests are made again.
@@ -189,7 +189,7 @@ fn row_through_its_life(row: &Row, file: &str, text: fn(&Row, &Ports, &str) -> S
     assert_eq!(answering(web), ["one"], "{}", row.native);
 
     // What is known of a target outlives a reload, and is looked after by the new one.
-    scene.file(file, &text(row, &ports, more));
+    scene.file(file, text(row, &ports, more));
     let admin = portway.admin.as_str();
     let reloaded = scene.run(PORTWAY, &["reload", "--admin", admin]);
     reloaded.good();
