@@ -81,7 +81,6 @@ mod statistics;
 mod retries;
 mod revoked;
 mod sealed;
-mod service_checks;
 mod session_id;
 mod shares;
 mod slow_start;
