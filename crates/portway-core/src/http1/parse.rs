@@ -358,12 +358,29 @@ fn as_version_1_1(message: &[u8], minor_at: usize) -> Vec<u8> {
     copy
 }
 
-/// Room for so many fields, or as many as a message of this length can have: a line takes three bytes, for the tokeniser.
-#[cold]
-fn room_for<'m>(fields: usize, length: usize) -> Vec<MaybeUninit<httparse::Header<'m>>> {
-    let mut room = Vec::new();
-    room.resize_with(fields.min(length / 3 + 1), MaybeUninit::uninit);
-    room
+/// Room for one field of the tokeniser.
+type Slot<'m> = MaybeUninit<httparse::Header<'m>>;
+
+/// Room for so many fields: on the stack, or where that is too small on the heap, for as many as a message of this length can have. A
+/// line takes three bytes, for the tokeniser.
+#[inline]
+fn room<'r, 'm>(
+    on_stack: &'r mut [Slot<'m>],
+    on_heap: &'r mut Vec<Slot<'m>>,
+    fields: usize,
+    length: usize,
+) -> &'r mut [Slot<'m>] {
+    #[cold]
+    fn grow(on_heap: &mut Vec<Slot<'_>>, fields: usize) {
+        on_heap.resize_with(fields, MaybeUninit::uninit);
+    }
+    match on_stack.get_mut(..fields) {
+        Some(room) => room,
+        None => {
+            grow(on_heap, fields.min(length / 3 + 1));
+            on_heap
+        }
+    }
 }
 
 /// Lets `httparse` split the head. `offset` is where `message` begins in the arena. Answers the length of the head.
@@ -375,14 +392,8 @@ fn tokenise_request(
     head: &mut RequestHead,
 ) -> Result<Option<usize>, httparse::Error> {
     let mut on_stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
-    let mut on_heap;
-    let array = match on_stack.get_mut(..limits.fields) {
-        Some(array) => array,
-        None => {
-            on_heap = room_for(limits.fields, message.len());
-            on_heap.as_mut_slice()
-        }
-    };
+    let mut on_heap = Vec::new();
+    let array = room(&mut on_stack, &mut on_heap, limits.fields, message.len());
     let mut tokens = httparse::Request::new(&mut []);
     let mut how = httparse::ParserConfig::default();
     how.allow_multiple_spaces_in_request_line_delimiters(limits.lenient);
@@ -419,14 +430,8 @@ fn tokenise_response(
     /// Bytes of `HTTP/1.1 200`.
     const BEFORE_REASON: usize = 12;
     let mut on_stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
-    let mut on_heap;
-    let array = match on_stack.get_mut(..limits.fields) {
-        Some(array) => array,
-        None => {
-            on_heap = room_for(limits.fields, message.len());
-            on_heap.as_mut_slice()
-        }
-    };
+    let mut on_heap = Vec::new();
+    let array = room(&mut on_stack, &mut on_heap, limits.fields, message.len());
     let mut tokens = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let parsed = config.parse_response_with_uninit_headers(&mut tokens, message, array)?;

@@ -68,6 +68,13 @@ fn sip(wire: &mut Wire, bytes: usize) -> Vec<u8> {
     all
 }
 
+/// A request with this body.
+fn put(body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 /// No transfer has a pipe any more.
 fn all_come_back() {
     assert!(
@@ -146,14 +153,8 @@ fn an_upload_leaves_the_next_request_where_it_is() {
     .unwrap();
     let proxy = Proxy::start(&simple("", "", &[target.address()]));
     let mut client = proxy.client();
-    let head = format!(
-        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
-        bytes.len()
-    );
     let next = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
-    client
-        .send([head.as_bytes(), &bytes, next].concat())
-        .unwrap();
+    client.send([&*put(&bytes), next].concat()).unwrap();
     assert!(client.message().unwrap().ends_with(b"one"));
     assert!(client.message().unwrap().ends_with(b"two"));
     assert!(pipe::figures().bytes > MIB as u64);
@@ -193,14 +194,8 @@ fn who_gets_no_pipe_copies() {
 fn a_pipe_with_something_in_it_serves_nobody_else() {
     let _turn = with(8);
     let bytes = pattern(MUCH);
-    let sent = bytes.clone();
-    let target = Target::start(move |_, mut wire| {
-        wire.receive(1)?;
-        // Fails where the client goes.
-        wire.send(&sent)?;
-        wire.until_end().map(drop)
-    })
-    .unwrap();
+    // Its sending fails where the client goes.
+    let target = sender(bytes.clone());
     let proxy = Proxy::start(&tcp(target.address()));
     for _ in 0..4 {
         // Takes nothing until the pipe is full, then goes.
@@ -262,11 +257,7 @@ fn a_slow_target_gets_a_body_before_the_next_request() {
     .unwrap();
     let proxy = Proxy::start(&simple("", "", &[target.address()]));
     let mut client = proxy.client();
-    let head = format!(
-        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let request = [head.as_bytes(), &body].concat();
+    let request = put(&body);
     for _ in 0..3 {
         client.send(&request).unwrap();
         assert!(client.head().unwrap().starts_with(b"HTTP/1.1 200"));

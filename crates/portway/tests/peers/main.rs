@@ -15,6 +15,7 @@ mod stage;
 mod support;
 
 mod agents;
+mod asks;
 mod alpn;
 mod authorize;
 mod bounded;
@@ -81,6 +82,7 @@ mod statistics;
 mod retries;
 mod revoked;
 mod sealed;
+mod service_checks;
 mod session_id;
 mod shares;
 mod slow_start;

@@ -3,13 +3,11 @@
 //! One row a policy: its rules, requests, and what must stand in the answers while a target serves and while none does.
 //! What policies do beyond that, tests of their own say.
 
+use crate::asks::{Ask, SERVED, ask};
 use crate::echo::Echo;
 use crate::jwt::{ec_key, now, set, token};
 use crate::stage::{Stage, group};
 use crate::support::{Scene, free_port};
-
-/// What stands in the answer of a target; what it received follows.
-const SERVED: &str = "X-Server: live";
 
 /// A policy. `@` in its text is the name of its group.
 struct Row {
@@ -20,29 +18,6 @@ struct Row {
     listener: &'static str,
     beside: &'static str,
     asks: &'static [Ask],
-}
-
-/// A request, and what its answer has in it; what begins with `-` it does not have.
-struct Ask {
-    path: &'static str,
-    /// For curl. `{phase}` is another word each time that something has changed, `{before}` the one before it.
-    with: &'static [&'static str],
-    served: &'static [&'static str],
-    dead: &'static [&'static str],
-}
-
-const fn ask(
-    path: &'static str,
-    with: &'static [&'static str],
-    served: &'static [&'static str],
-    dead: &'static [&'static str],
-) -> Ask {
-    Ask {
-        path,
-        with,
-        served,
-        dead,
-    }
 }
 
 const fn row(name: &'static str, rules: &'static str, asks: &'static [Ask]) -> Row {
@@ -476,12 +451,7 @@ fn text(ports: &[(u16, &Row)], targets: &[u16], login: [u16; 2]) -> String {
 /// The head of an answer with what follows it.
 fn answer(stage: &Stage, port: u16, ask: &Ask, words: &[(&str, &str)]) -> String {
     let url = format!("http://127.0.0.1:{port}{}", ask.path);
-    let said = |text: &&str| {
-        words.iter().fold((*text).to_owned(), |text, (word, by)| {
-            text.replace(word, by)
-        })
-    };
-    let with: Vec<String> = ask.with.iter().map(said).collect();
+    let with = ask.with(words);
     let mut arguments = vec!["-s", "-i", "-m", "30"];
     arguments.extend(with.iter().map(String::as_str));
     arguments.push(&url);
@@ -531,17 +501,7 @@ fn they_hold_over_a_retry_a_reload_and_dead_targets() {
                     ("{long}", &*long),
                 ];
                 let answer = answer(&stage, *port, ask, &words);
-                for part in if *serves { ask.served } else { ask.dead } {
-                    let good = match part.strip_prefix('-') {
-                        Some(part) => !answer.contains(part),
-                        None => answer.contains(part),
-                    };
-                    assert!(
-                        good,
-                        "{}, {phase}, {}: `{part}`: {answer}",
-                        row.name, ask.path
-                    );
-                }
+                ask.check(&answer, *serves, &format!("{}, {phase}", row.name));
             }
             // What falls to a dead target is served by another.
             let mut asked = 0;

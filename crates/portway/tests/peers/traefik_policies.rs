@@ -6,40 +6,15 @@
 
 use std::collections::HashMap;
 
+use crate::asks::{Ask, SERVED, ask};
 use crate::certificates::{Issuer, Key, certificate};
 use crate::echo::Echo;
 use crate::edge::clients;
 use crate::spans::{Collector, attribute};
 use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port};
 
-/// What stands in the answer of a server; what it received follows.
-const SERVED: &str = "X-Server: live";
-
 /// The whole answer where the client gets none.
 const REFUSED: &str = "no answer";
-
-/// A request, and what its answer has in it; what begins with `-` it does not have.
-struct Ask {
-    path: &'static str,
-    /// For curl. `{phase}` is another word each time that something has changed, `{before}` the one before it.
-    with: &'static [&'static str],
-    served: &'static [&'static str],
-    dead: &'static [&'static str],
-}
-
-const fn ask(
-    path: &'static str,
-    with: &'static [&'static str],
-    served: &'static [&'static str],
-    dead: &'static [&'static str],
-) -> Ask {
-    Ask {
-        path,
-        with,
-        served,
-        dead,
-    }
-}
 
 /// A policy.
 struct Row {
@@ -616,11 +591,12 @@ impl Table {
         let url = format!("{scheme}://{host}:{port}{}", ask.path);
         let resolve = format!("s.example:{port}:127.0.0.1");
         let [key, before] = words;
-        let said = |text: &&str| {
-            let text = text.replace("{phase}", key).replace("{before}", before);
-            text.replace("{long}", &self.long)
-        };
-        let with: Vec<String> = ask.with.iter().map(said).collect();
+        let words = [
+            ("{phase}", key),
+            ("{before}", before),
+            ("{long}", &*self.long),
+        ];
+        let with = ask.with(&words);
         let mut arguments = vec!["-k", "-i", "-m", "30", "-A", phase, "--resolve", &resolve];
         arguments.extend(with.iter().map(String::as_str));
         arguments.push(&url);
@@ -637,14 +613,7 @@ impl Table {
         let begun = self.it.retries(row.name);
         for ask in row.asks {
             let answer = self.answer(at, ask, phase, [phase, before]);
-            for part in if serves { ask.served } else { ask.dead } {
-                let good = match part.strip_prefix('-') {
-                    Some(part) => !answer.contains(part),
-                    None => answer.contains(part),
-                };
-                let Row { name, .. } = row;
-                assert!(good, "{name}, {phase}, {}: `{part}`: {answer}", ask.path);
-            }
+            ask.check(&answer, serves, &format!("{}, {phase}", row.name));
         }
         // What falls to a dead server is served by another.
         let served = row.asks.iter().find(|ask| ask.served.contains(&SERVED));
