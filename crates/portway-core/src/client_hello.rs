@@ -64,7 +64,7 @@ pub struct SessionId {
 
 impl SessionId {
     /// `None`: it is too long for one.
-    pub(crate) fn of(id: &[u8]) -> Option<Self> {
+    pub fn of(id: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         bytes.get_mut(..id.len())?.copy_from_slice(id);
         let length = u8::try_from(id.len()).ok()?;

@@ -1,5 +1,6 @@
 //! How TLS of clients is terminated: what a ClientHello is answered with, and what is found of a client's certificate.
 
+use portway_core::client_hello::SessionId;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ClientHello;
@@ -83,4 +84,33 @@ pub fn leave_judged(judged: Judged) {
 /// What was found since it was last asked for.
 pub(crate) fn take_judged() -> Option<Judged> {
     JUDGED.take()
+}
+
+thread_local! {
+    /// By which id the session can be resumed that this thread looks at now. As with what was judged: what keeps sessions is
+    /// shared and is not told for which connection it is asked.
+    static SESSION: Cell<Option<SessionId>> = const { Cell::new(None) };
+}
+
+/// Tells the connection by which id its session can be resumed.
+pub fn leave_session(id: SessionId) {
+    SESSION.set(Some(id));
+}
+
+/// The id of the session so far, which its next ticket is to have too; `None`: it is a new one.
+pub fn session_so_far() -> Option<SessionId> {
+    SESSION.get()
+}
+
+/// What is found of sessions from now on is that of a connection whose session has this id so far.
+pub(crate) fn begin_session(id: Option<SessionId>) {
+    SESSION.set(id);
+}
+
+/// The id of a session after its last bytes were looked at. What was offered, and is not resumed after all, does not count:
+/// nobody has shown that the session is theirs.
+pub(crate) fn take_session(session: &rustls::ServerConnection) -> Option<SessionId> {
+    let is_resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    let counts = is_resumed || !session.is_handshaking();
+    SESSION.take().filter(|_| counts)
 }

@@ -12,6 +12,7 @@ use crate::timer::Timer;
 use crate::track::Tracked;
 use crate::variables::Variables;
 use crate::worker::Worker;
+use portway_core::client_hello::SessionId;
 use portway_core::evaluate::{Fetched, TlsFacts};
 use portway_core::priority::Priority;
 use portway_core::proxy_protocol::Parts;
@@ -82,6 +83,8 @@ pub(crate) struct TlsDetails {
     pub(crate) sni: Option<Box<str>>,
     pub(crate) alpn: Option<Box<[u8]>>,
     pub(crate) resumed: bool,
+    /// By which a client's session can be resumed.
+    pub(crate) session_id: Option<SessionId>,
     /// Milliseconds that it took.
     pub(crate) took: u32,
     /// The other side's certificate, DER; it was verified, unless that is switched off for a target.
@@ -99,6 +102,7 @@ impl TlsDetails {
         took: Duration,
         shown: Option<Arc<CertifiedKey>>,
         judged: Judged,
+        session_id: Option<SessionId>,
     ) -> Self {
         let details = Self::of_either(session);
         Self {
@@ -108,6 +112,7 @@ impl TlsDetails {
             // Of one that was refused rustls does not tell.
             certificate: details.certificate.or(judged.refused),
             verdict: judged.verdict,
+            session_id,
             ..details
         }
     }
@@ -148,6 +153,7 @@ impl TlsDetails {
             sni: None,
             alpn: session.alpn_protocol().map(Into::into),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            session_id: None,
             took: 0,
             certificate: session
                 .peer_certificates()
@@ -163,6 +169,7 @@ impl TlsDetails {
             version: self.version,
             cipher: self.cipher,
             resumed: self.resumed,
+            session_id: self.session_id.as_ref().and_then(SessionId::given),
             sni: self.sni.as_deref().map(str::as_bytes),
             alpn: self.alpn.as_deref(),
         }

@@ -3,7 +3,7 @@
 //! Each is left out where it is not asked for; a connection that fails here leaves its record and is closed.
 
 use crate::buffer::Buffer;
-use crate::client_tls::{AnswersHello, Judged, take_judged};
+use crate::client_tls::{AnswersHello, Judged, begin_session, take_judged, take_session};
 use crate::connection::{Connection, TlsDetails};
 use crate::fault::Fault;
 use crate::handshake_failure::failure;
@@ -273,6 +273,7 @@ async fn handshake(
     .await;
     let (mut shown, mut judge) = (None, None);
     let is_answered = hello.is_ok();
+    begin_session(None);
     let session = hello.and_then(|hello| {
         let terms = tls.answer(&hello.client_hello());
         (shown, judge) = (terms.certificate, terms.judge);
@@ -281,13 +282,16 @@ async fn handshake(
         Ok(session)
     });
     drop(first);
-    let mut judged = None;
+    let (mut judged, mut session_id) = (None, None);
     let done = match session {
         Ok(session) => {
+            session_id = take_session(&session);
             stream = Stream::accept_tls(stream.into_socket(), session);
             poll_fn(|cx| {
+                begin_session(session_id);
                 let done = stream.poll_handshake(cx);
                 judged = take_judged().or(judged.take());
+                session_id = stream.server_session().and_then(take_session);
                 match done {
                     Poll::Ready(result) => Poll::Ready(result),
                     Poll::Pending => in_time(cx).map(Err),
@@ -304,7 +308,7 @@ async fn handshake(
         let why = handshake_error(&error, judged.as_ref());
         if let Some(session) = stream.server_session() {
             let judged = judged.unwrap_or_default();
-            let details = TlsDetails::of(session, begun.elapsed(), shown, judged);
+            let details = TlsDetails::of(session, begun.elapsed(), shown, judged, None);
             connection.tls = Some(Box::new(details.of_failed()));
         }
         record::closed_early(connection, begun, Fault::client_tls(), Some(why));
@@ -314,7 +318,7 @@ async fn handshake(
     metrics.tls_handshakes_ok.add(1);
     if let Some(session) = stream.server_session() {
         let judged = judged.unwrap_or_default();
-        let mut details = TlsDetails::of(session, begun.elapsed(), shown, judged);
+        let mut details = TlsDetails::of(session, begun.elapsed(), shown, judged, session_id);
         if details.resumed {
             metrics.tls_resumptions.add(1);
             let chain = session.peer_certificates();

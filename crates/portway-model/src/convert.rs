@@ -184,7 +184,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
         from,
         [
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
-            TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, ProxyReceived, Sni, Alpn, HelloSni, HelloAlpn,
+            TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, TlsSessionId, ProxyReceived, Sni, Alpn, HelloSni, HelloAlpn,
             HelloType, HelloVersion, HelloSessionId, IsHttp, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId, TraceId, SpanId,
             Status, ResponseBody, ResponseBodyLength, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,

@@ -186,6 +186,8 @@ pub enum Value<S: Stage> {
     TlsKeyBits,
     /// Boolean: the TLS session was resumed.
     TlsResumed,
+    /// The id of the TLS session, the same on each connection that resumes it; absent where it cannot be resumed.
+    TlsSessionId,
     /// A field of the client's certificate.
     ClientCertificate(CertificateField),
     /// A field of the certificate that the client was shown.

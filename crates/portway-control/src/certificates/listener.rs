@@ -235,9 +235,9 @@ impl Loading<'_> {
         let (asking, judged_by) = asking.unzip();
         self.judges.extend(judged_by.as_deref());
         let scope = format!("{}{}", settings.scope, judged_by.unwrap_or_default());
-        let scope = self.tickets.scoped(&scope);
+        let resumption = self.tickets.resumption(&scope);
         let (clients, judge) = asking.map(|it| (it.verifier, it.judge)).unzip();
-        let config = server_config(resolver.clone(), &policy, &alpn, scope, clients)
+        let config = server_config(resolver.clone(), &policy, &alpn, resumption, clients)
             .map_err(|error| {
                 let message = format!("{} cannot speak TLS: {error}", settings.who);
                 self.found

@@ -146,7 +146,7 @@ async fn tls_target() -> (SocketAddr, String) {
         Arc::new(resolver),
         &Policy::default(),
         &[],
-        tickets.scoped("x"),
+        tickets.resumption("x"),
         None,
     )
     .unwrap();

@@ -7,18 +7,15 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::compress::CompressionCache;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::ResolvesServerCert;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
 
 use super::policy::Policy;
+use super::tickets::Resumption;
 
 /// TLS 1.3 tickets sent after a handshake. OpenSSL and rustls send two; one is enough, because every connection, resumed ones
 /// included, brings its client another, and each costs the client's first round trip some 250 bytes.
 pub const TICKETS_PER_HANDSHAKE: usize = 1;
-
-/// Sessions kept per listener for TLS 1.2 clients that resume by session id instead of a ticket, such as Java before version 13.
-/// Some 200 bytes each.
-pub const SESSION_ID_CACHE: usize = 1024;
 
 /// The configuration of a listener.
 ///
@@ -32,7 +29,7 @@ pub fn server_config(
     resolver: Arc<dyn ResolvesServerCert>,
     policy: &Policy,
     alpn: &[Vec<u8>],
-    tickets: Arc<dyn ProducesTickets>,
+    resumption: Resumption,
     clients: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let config = ServerConfig::builder_with_provider(provider(policy))
@@ -44,8 +41,8 @@ pub fn server_config(
     let mut config = config.with_cert_resolver(resolver);
     config.ignore_client_order = true;
     config.alpn_protocols = alpn.to_vec();
-    config.ticketer = tickets;
-    config.session_storage = ServerSessionMemoryCache::new(SESSION_ID_CACHE);
+    config.ticketer = resumption.tickets;
+    config.session_storage = resumption.by_id;
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
     config.max_early_data_size = 0;
     config.send_half_rtt_data = false;

@@ -1,21 +1,26 @@
-//! Session tickets: resumption without memory, shared by all workers and carried over to a new process.
+//! How sessions of clients are resumed: by tickets, without memory, which all workers share and a new process takes over; and by ids,
+//! for clients of TLS 1.2 that have no tickets.
 //!
 //! Decides which key seals a ticket and which keys still open one. A key seals for eight hours and then opens for twelve more, so that
 //! every ticket lives as long as its hint says; after that its secret is dropped, and with it forward secrecy is complete. A ticket is
 //!
 //! ```text
-//! name of the key (16) · nonce (12) · sealed state · tag (16)        AES-256-GCM, associated data: name and scope
+//! name of the key (16) · nonce (12) · sealed: id of the session (32), state · tag (16)
+//! AES-256-GCM, associated data: name, form and scope
 //! ```
 //!
 //! The scope keeps listeners apart that must not resume each other's sessions, such as one that asks for client certificates and one
 //! that does not: rustls leaves this to us. Time is asked from a clock given by the caller.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use rustls::server::ProducesTickets;
+use portway_core::client_hello::SessionId;
+use portway_dataplane::client_tls::{leave_session, session_so_far};
+use rustls::server::{ProducesTickets, StoresServerSessions};
 use rustls::time_provider::TimeProvider;
 
 /// How long a key seals tickets. With random nonces a key may seal 2^32 tickets (NIST SP 800-38D section 8.3): 149,000 a second.
@@ -34,6 +39,14 @@ const NAME_LEN: usize = 16;
 const SECRET_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 const HEAD_LEN: usize = NAME_LEN + NONCE_LEN;
+const ID_LEN: usize = 32;
+
+/// The form of tickets: those of another do not open.
+const FORM: u8 = 2;
+
+/// Sessions kept per listener for TLS 1.2 clients that resume by session id instead of a ticket, such as Java before version 13.
+/// Some 200 bytes each; the oldest make room. They outlive reloads, not the process.
+pub const SESSION_ID_CACHE: usize = 1024;
 
 /// First bytes of [`TicketKeys::export`], the last one being the version of the form.
 const EXPORT_MAGIC: [u8; 5] = *b"PWTK\x01";
@@ -43,6 +56,15 @@ pub struct TicketKeys {
     clock: Arc<dyn TimeProvider>,
     /// The newest first. Written only when a key is due, three times a day.
     keys: RwLock<Vec<TicketKey>>,
+    /// Sessions by id, of the scopes in use.
+    by_id: Mutex<HashMap<String, Weak<SessionsById>>>,
+}
+
+/// How sessions of one scope are resumed.
+#[derive(Debug)]
+pub struct Resumption {
+    pub(super) tickets: Arc<dyn ProducesTickets>,
+    pub(super) by_id: Arc<dyn StoresServerSessions>,
 }
 
 struct TicketKey {
@@ -87,10 +109,29 @@ impl TicketKeys {
         Ok(Arc::new(Self {
             clock,
             keys: RwLock::new(vec![first]),
+            by_id: Mutex::default(),
         }))
     }
 
-    /// What a listener gives to rustls. Tickets of one scope do not open in another.
+    /// What a listener gives to rustls. Sessions of one scope are not resumed in another; those of a scope in use are found
+    /// by whoever asks for it again.
+    #[must_use]
+    pub fn resumption(self: &Arc<Self>, scope: &str) -> Resumption {
+        let mut known = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, sessions| sessions.strong_count() > 0);
+        let by_id = known.get(scope).and_then(Weak::upgrade);
+        let by_id = by_id.unwrap_or_else(|| {
+            let new = Arc::new(SessionsById::default());
+            known.insert(scope.to_owned(), Arc::downgrade(&new));
+            new
+        });
+        Resumption {
+            tickets: self.scoped(scope),
+            by_id,
+        }
+    }
+
+    /// The tickets of a scope.
     #[must_use]
     pub fn scoped(self: &Arc<Self>, scope: &str) -> Arc<dyn ProducesTickets> {
         Arc::new(ScopedTickets {
@@ -159,8 +200,8 @@ impl TicketKeys {
         self.clock.current_time().map(|now| now.as_secs())
     }
 
-    fn seal(&self, scope: &str, plain: &[u8]) -> Option<Vec<u8>> {
-        let length = HEAD_LEN + plain.len() + TAG_LEN;
+    fn seal(&self, scope: &str, id: &[u8; ID_LEN], plain: &[u8]) -> Option<Vec<u8>> {
+        let length = HEAD_LEN + ID_LEN + plain.len() + TAG_LEN;
         if length > MAX_TICKET_BYTES {
             return None;
         }
@@ -174,6 +215,7 @@ impl TicketKeys {
         let mut ticket = Vec::with_capacity(length);
         ticket.extend(key.name);
         ticket.extend(nonce);
+        ticket.extend(id);
         ticket.extend(plain);
         let state = ticket.get_mut(HEAD_LEN..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -185,7 +227,8 @@ impl TicketKeys {
         Some(ticket)
     }
 
-    fn open(&self, scope: &str, ticket: &[u8]) -> Option<Vec<u8>> {
+    /// The id of the session, and its state.
+    fn open(&self, scope: &str, ticket: &[u8]) -> Option<(SessionId, Vec<u8>)> {
         if ticket.len() > MAX_TICKET_BYTES {
             return None;
         }
@@ -205,7 +248,9 @@ impl TicketKeys {
             .ok()?
             .len();
         state.truncate(length);
-        Some(state)
+        let id = SessionId::of(state.get(..ID_LEN)?)?;
+        state.drain(..ID_LEN);
+        Some((id, state))
     }
 }
 
@@ -263,7 +308,7 @@ impl TicketKey {
 
 fn associated(name: &[u8; NAME_LEN], scope: &str) -> Aad<Vec<u8>> {
     // The name has a fixed length: no two pairs give the same bytes.
-    Aad::from([name, scope.as_bytes()].concat())
+    Aad::from([name, &[FORM][..], scope.as_bytes()].concat())
 }
 
 /// The keys as one listener sees them.
@@ -283,10 +328,83 @@ impl ProducesTickets for ScopedTickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.keys.seal(&self.scope, plain)
+        let id = id_of_session()?;
+        let ticket = self.keys.seal(&self.scope, &id, plain)?;
+        leave_session(SessionId::of(&id)?);
+        Some(ticket)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.keys.open(&self.scope, ticket)
+        let (id, state) = self.keys.open(&self.scope, ticket)?;
+        leave_session(id);
+        Some(state)
+    }
+}
+
+/// The id that the session has, or a new one.
+fn id_of_session() -> Option<[u8; ID_LEN]> {
+    let so_far = session_so_far();
+    let known = so_far.as_ref().and_then(SessionId::given);
+    if let Some(known) = known.and_then(|id| id.first_chunk()) {
+        return Some(*known);
+    }
+    let mut id = [0; ID_LEN];
+    aws_lc_rs::rand::fill(&mut id).ok()?;
+    Some(id)
+}
+
+/// Sessions by their ids; the oldest make room.
+#[derive(Default)]
+struct SessionsById {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    states: HashMap<Vec<u8>, Vec<u8>>,
+    oldest_first: VecDeque<Vec<u8>>,
+}
+
+impl fmt::Debug for SessionsById {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionsById")
+    }
+}
+
+impl StoresServerSessions for SessionsById {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let Some(id) = SessionId::of(&key) else {
+            return false;
+        };
+        leave_session(id);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.states.insert(key.clone(), value).is_none() {
+            kept.oldest_first.push_back(key);
+        }
+        while kept.states.len() > SESSION_ID_CACHE
+            && let Some(oldest) = kept.oldest_first.pop_front()
+        {
+            kept.states.remove(&oldest);
+        }
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = kept.states.get(key)?.clone();
+        leave_session(SessionId::of(key)?);
+        Some(state)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = kept.states.remove(key)?;
+        kept.oldest_first.retain(|it| it != key);
+        leave_session(SessionId::of(key)?);
+        Some(state)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
     }
 }

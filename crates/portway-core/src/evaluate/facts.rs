@@ -43,6 +43,8 @@ pub struct TlsFacts<'a> {
     pub cipher: &'a str,
     /// True where the session was resumed.
     pub resumed: bool,
+    /// Id of a client's session that can be resumed.
+    pub session_id: Option<&'a [u8]>,
     /// Server name the client asked for.
     pub sni: Option<&'a [u8]>,
     /// Application protocol that was agreed on.

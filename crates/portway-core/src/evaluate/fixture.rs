@@ -90,6 +90,7 @@ impl Facts for Exchange {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             resumed: false,
+            session_id: Some(b"session"),
             sni: Some(&self.host),
             alpn: None,
         })

@@ -147,6 +147,7 @@ impl Walk<'_> {
             sni: tls.server_name.as_deref().map(Into::into),
             alpn: alpn.then(|| b"http/1.1"[..].into()),
             resumed: false,
+            session_id: None,
             took: 0,
             certificate: None,
             shown,

@@ -27,6 +27,7 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("tls_cipher_openssl", Value::TlsCipherOpenssl),
     ("tls_key_bits", Value::TlsKeyBits),
     ("tls_resumed", Value::TlsResumed),
+    ("tls_session_id", Value::TlsSessionId),
     ("proxy_received", Value::ProxyReceived),
     ("sni", Value::Sni),
     ("alpn", Value::Alpn),

@@ -122,6 +122,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         Value::Log(log) => kind_of_log(*log),
         Value::Text(_)
         | Value::Sni
+        | Value::TlsSessionId
         | Value::HelloSni
         | Value::HelloSessionId
         | Value::OfAnswer(_)
@@ -411,6 +412,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::TlsCipherOpenssl
         | Value::TlsKeyBits
         | Value::TlsResumed
+        | Value::TlsSessionId
         | Value::ProxyReceived
         | Value::Proxied(_)
         | Value::Sni
@@ -540,6 +542,7 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::TlsCipher | Value::TlsCipherOpenssl => "the cipher suite",
         Value::TlsKeyBits => "the bits of the cipher's key",
         Value::TlsResumed => "whether the TLS session was resumed",
+        Value::TlsSessionId => "the id of the TLS session",
         Value::ProxyReceived => "whether a proxy was in front",
         Value::Proxied(_) => "what a proxy tells of the client",
         Value::Sni => "the server name",

@@ -238,7 +238,7 @@ impl Choices {
     /// What is known from the first bytes on.
     fn stream_value(&mut self, place: Place) -> (Value<Named>, Kind) {
         let tls = place.tls || place.from(Phase::Request);
-        match self.below(16) {
+        match self.below(17) {
             1 if !place.tls => (Value::HelloSni, Kind::Text),
             2 if !place.tls => (Value::HelloAlpn, Kind::Word),
             3 => (Value::HelloType, Kind::Number),
@@ -267,6 +267,7 @@ impl Choices {
             }
             13 if tls => (Value::TlsKeyBits, Kind::Number),
             14 if tls => (Value::TlsResumed, Kind::Boolean),
+            16 if tls => (Value::TlsSessionId, Kind::Text),
             15 if tls => self.proxied(),
             _ => (Value::PayloadLength, Kind::Number),
         }

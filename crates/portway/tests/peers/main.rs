@@ -84,6 +84,7 @@ mod revoked;
 mod sealed;
 mod service_checks;
 mod session_id;
+mod session_id_ended;
 mod shares;
 mod slow_start;
 mod status_told;

@@ -44,7 +44,7 @@ fn outcome(verification: &Verification<'_>, texts: &[&str], name: &str) -> Strin
     let (identity, _) = load_identity(&sources, super::at(super::NOW)).unwrap();
     let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
     let clock = TestClock::new();
-    let tickets = TicketKeys::new(clock.clone()).unwrap().scoped("target");
+    let tickets = TicketKeys::new(clock.clone()).unwrap().resumption("target");
     let server = server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
     let mut client =
         ClientConfig::clone(&client_config(verification, &Policy::default(), &[]).unwrap());
@@ -255,7 +255,9 @@ fn x509_version_1_and_verification() {
         };
         let (identity, _) = load_identity(&[source], rustls_pki_types::UnixTime::now()).unwrap();
         let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
-        let tickets = TicketKeys::new(TestClock::new()).unwrap().scoped("target");
+        let tickets = TicketKeys::new(TestClock::new())
+            .unwrap()
+            .resumption("target");
         let server =
             server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
         let client = client_config(verification, &Policy::default(), &[]).unwrap();

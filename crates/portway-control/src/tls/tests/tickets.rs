@@ -91,7 +91,7 @@ fn scopes_do_not_mix() {
 #[test]
 fn tickets_have_a_largest_size() {
     let tickets = TicketKeys::new(TestClock::new()).unwrap().scoped("");
-    let largest = MAX_TICKET_BYTES - 16 - 12 - 16;
+    let largest = MAX_TICKET_BYTES - 16 - 12 - 32 - 16;
     let ticket = tickets.encrypt(&vec![1; largest]).unwrap();
     assert_eq!(ticket.len(), MAX_TICKET_BYTES);
     assert_eq!(tickets.decrypt(&ticket).unwrap().len(), largest);

@@ -244,6 +244,12 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Boolean,
         Value::TlsResumed,
     ),
+    Plain(
+        "ssl_fc_session_id",
+        When::Session,
+        Type::Binary,
+        Value::TlsSessionId,
+    ),
     Plain("ssl_fc_sni", When::Session, Type::Text, Value::Sni),
     Plain("ssl_fc_alpn", When::Session, Type::Text, Value::Alpn),
     certificate("ssl_fc_has_crt", Type::Boolean, CertificateField::Present),
