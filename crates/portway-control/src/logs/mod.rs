@@ -18,7 +18,9 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use portway_dataplane::access_log::{Batch, Counts, LogSender, LogSink, LogStream, Mark, channel};
+use portway_dataplane::access_log::{
+    Batch, Counts, LogSender, LogSink, LogStream, Mark, Packet, channel,
+};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::{LogDestination, LogLevel, Syslog, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
@@ -33,6 +35,7 @@ use crate::sources::folder_of;
 pub use losses::{AGAIN, OVER};
 use losses::{Trouble, Watched};
 use output::{Messages, Output, Place};
+use spans::TOGETHER_BYTES;
 
 /// Time for what is still waiting to be written at the end of the process.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
@@ -490,7 +493,7 @@ impl Writer {
     fn run(self, wanted: &AtomicBool, trouble: &Trouble, metrics: &Registry) {
         let Writer {
             sender,
-            stream,
+            mut stream,
             mut output,
             mut forms,
             shapes: _,
@@ -502,7 +505,8 @@ impl Writer {
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(ToString::to_string);
         };
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for packet in stream {
+        let mut next = None;
+        while let Some(mut packet) = next.take().or_else(|| stream.next()) {
             if wanted.swap(false, Ordering::AcqRel)
                 && let Err(error) = output.reopen()
             {
@@ -517,6 +521,9 @@ impl Writer {
                 (true, 0) => continue,
                 (true, _) => return,
                 (false, _) => {}
+            }
+            if output.takes_spans() {
+                next = gather(&mut packet, &mut stream);
             }
             // A packet names a form of its writer.
             let Some(form) = forms.get_mut(packet.form) else {
@@ -543,11 +550,12 @@ impl Writer {
                     let written = (messages.ends.len() as u64).saturating_sub(records);
                     counts.written.add(written);
                     counts.dropped.add(records);
-                    let counter = match output.takes_spans() {
-                        true => &process.spans_failed,
-                        false => &process.access_log_dropped,
-                    };
-                    counter.add(records);
+                    if output.takes_spans() {
+                        process.spans_sent.add(written);
+                        process.spans_failed.add(records);
+                    } else {
+                        process.access_log_dropped.add(records);
+                    }
                     if error.kind() != io::ErrorKind::NotConnected {
                         is_in_the_way(Some(&error));
                     }
@@ -555,6 +563,27 @@ impl Writer {
             }
         }
     }
+}
+
+/// Puts spans that wait into one packet, as many as are sent at once. What is no batch of spans is given back.
+fn gather(packet: &mut Packet, stream: &mut LogStream) -> Option<Packet> {
+    let mut all = Batch::default();
+    let mut add = |batch: &Batch| {
+        all.lines.extend_from_slice(&batch.lines);
+        all.records += batch.records;
+        all.lines.len() < TOGETHER_BYTES
+    };
+    let mut has_room = add(&packet.batch);
+    let mut other = None;
+    while has_room && let Some(next) = stream.try_next() {
+        if next.batch.lines.is_empty() {
+            other = Some(next);
+            break;
+        }
+        has_room = add(&next.batch);
+    }
+    packet.batch = Arc::new(all);
+    other
 }
 
 impl Form {

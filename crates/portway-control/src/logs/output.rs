@@ -128,8 +128,9 @@ impl Output {
         Ok(())
     }
 
-    /// Writes messages; the error says how many of them were lost. Those for a stream over TCP are held until it takes them, or
-    /// `gives_up` says, when it is told what is in the way, that nothing is held any more.
+    /// Writes messages; the error says how many of them were lost. Those for a stream over TCP are held until it takes them, and spans
+    /// for as long as a collector is asked again, or until `gives_up` says, when it is told what is in the way, that nothing is held any
+    /// more.
     pub(super) fn write(
         &mut self,
         messages: &Messages<'_>,
@@ -137,7 +138,7 @@ impl Output {
     ) -> Result<(), (u64, io::Error)> {
         match &mut self.writer {
             Writer::Stream(lines) => lines.write(messages),
-            Writer::Collector(collector) => collector.write(messages.bytes),
+            Writer::Collector(collector) => collector.write(messages.bytes, gives_up),
             Writer::Tcp(tcp) => tcp.write(messages, gives_up),
             Writer::Udp(socket, to) => {
                 each_datagram(messages, |message| socket.send_to(message, *to))

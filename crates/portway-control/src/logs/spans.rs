@@ -3,13 +3,14 @@
 //! A worker hands over a line for each sampled request: when it began, how long it took, whose step it is, and its record as the
 //! access log would write it. A thread makes spans of them, by the semantic conventions of HTTP servers, and sends them. A collector that
 //! cannot be reached, or says that it has too much to do, is asked again a few times, longer apart each time; spans that come meanwhile
-//! wait, a bounded number, and are dropped beyond that. No worker ever waits.
+//! wait, a bounded number, and are dropped beyond that. Those that wait go together, so that a collector that answers late is asked less
+//! often. No worker ever waits.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portway_model::diagnostic::Diagnostics;
 use portway_model::jwt::UrlParts;
@@ -20,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::certificates::trusting;
-use crate::fetch::Question;
+use crate::fetch::{Answer, Question};
 
 /// Digits of the step that a span belongs to, at the beginning of a line; dashes where there is none.
 const PARENT_DIGITS: usize = 16;
@@ -32,6 +33,10 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
+/// Between two looks at whether there is still time for another attempt.
+const LOOK: Duration = Duration::from_millis(50);
+/// Bytes of lines that are sent at once: those of some 500 spans, as many as the SDKs of OpenTelemetry send.
+pub(super) const TOGETHER_BYTES: usize = 256 * 1024;
 /// Bytes of a collector's answer, which says little.
 const MOST: usize = 64 * 1024;
 /// The kind of a span of a server (`SPAN_KIND_SERVER`).
@@ -45,6 +50,8 @@ pub(super) struct Collector {
     tls: Option<Arc<ClientConfig>>,
     resource: Value,
     runtime: Runtime,
+    /// Nobody sends to it any more, and it did not take what was sent last: it is not asked again.
+    is_given_up: bool,
 }
 
 impl Collector {
@@ -68,14 +75,19 @@ impl Collector {
             runtime: Builder::new_current_thread().enable_all().build()?,
             traces,
             tls,
+            is_given_up: false,
         })
     }
 
-    /// Sends the spans of these lines.
+    /// Sends the spans of these lines. `gives_up`, when it is told what is in the way, says that there is no time for another attempt.
     ///
     /// # Errors
     /// How many were lost, and why.
-    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+    pub(super) fn write(
+        &mut self,
+        lines: &[u8],
+        gives_up: impl FnMut(&io::Error) -> bool,
+    ) -> Result<(), (u64, io::Error)> {
         let lines = lines.split(|byte| *byte == b'\n');
         let spans: Vec<Value> = lines.filter_map(span).collect();
         let count = spans.len() as u64;
@@ -87,30 +99,51 @@ impl Collector {
             "resource": self.resource,
             "scopeSpans": [{ "scope": scope, "spans": spans }],
         }]});
-        self.send(body.to_string().as_bytes())
-            .map_err(|why| (count, io::Error::other(why)))
+        match self.send(body.to_string().as_bytes(), gives_up) {
+            Ok(None) => Ok(()),
+            Ok(Some((rejected, why))) => Err((rejected.min(count), io::Error::other(why))),
+            Err(error) => Err((count, error)),
+        }
     }
 
-    fn send(&self, body: &[u8]) -> Result<(), String> {
+    /// What the collector rejected of it, where it says so.
+    fn send(
+        &mut self,
+        body: &[u8],
+        mut gives_up: impl FnMut(&io::Error) -> bool,
+    ) -> io::Result<Option<(u64, String)>> {
         let mut pauses = PAUSES.into_iter();
         loop {
+            if self.is_given_up {
+                return Err(io::Error::other("it did not take what was sent before"));
+            }
             let (why, again) = match self.runtime.block_on(self.ask(body)) {
-                Ok(200..=299) => return Ok(()),
+                Ok(answer) if matches!(answer.status, 200..=299) => {
+                    return Ok(rejected(&answer.body));
+                }
                 // OTLP 1.3, section "Failures": others do not go away by being sent again.
-                Ok(status) => {
+                Ok(Answer { status, .. }) => {
                     let again = matches!(status, 429 | 502 | 503 | 504);
                     (format!("the answer was {status}"), again)
                 }
                 Err(why) => (why, true),
             };
-            match pauses.next().filter(|_| again) {
-                Some(pause) => thread::sleep(pause),
-                None => return Err(why),
+            let error = io::Error::other(why);
+            let Some(pause) = pauses.next().filter(|_| again) else {
+                return Err(error);
+            };
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if gives_up(&error) {
+                    self.is_given_up = true;
+                    return Err(error);
+                }
+                thread::sleep(LOOK);
             }
         }
     }
 
-    async fn ask(&self, body: &[u8]) -> Result<u16, String> {
+    async fn ask(&self, body: &[u8]) -> Result<Answer, String> {
         let mut url = UrlParts::of(&self.traces.url).ok_or("it is no URL")?;
         if url.target == "/" {
             url.target = PATH;
@@ -130,8 +163,23 @@ impl Collector {
             most: MOST,
             patience: PATIENCE,
         };
-        question.ask().await.map(|answer| answer.status)
+        question.ask().await
     }
+}
+
+/// How many spans a collector says that it did not take of what it took, and why (OTLP 1.3, section "Partial success"); `None`: it took
+/// all.
+fn rejected(answer: &[u8]) -> Option<(u64, String)> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let partial = answer.get("partialSuccess")?;
+    // A number of 64 bits is a text in the JSON of protocol buffers; some write it as a number all the same.
+    let count = match partial.get("rejectedSpans")? {
+        Value::String(text) => text.parse().ok()?,
+        number => number.as_u64()?,
+    };
+    let why = partial.get("errorMessage").and_then(Value::as_str);
+    let why = why.unwrap_or("it does not say why");
+    (count > 0).then(|| (count, format!("it rejected {count} spans: {why}")))
 }
 
 /// What is spoken to a collector over TLS.
@@ -257,6 +305,32 @@ mod tests {
             .iter()
             .find(|it| it["key"] == key)
             .map(|it| &it["value"])
+    }
+
+    #[test]
+    fn what_a_collector_rejects() {
+        for (answer, expected) in [
+            ("", None),
+            ("{}", None),
+            (r#"{"partialSuccess":{}}"#, None),
+            (
+                r#"{"partialSuccess":{"rejectedSpans":"0","errorMessage":"be slower"}}"#,
+                None,
+            ),
+            (
+                r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"too old"}}"#,
+                Some((3, "too old")),
+            ),
+            (
+                r#"{"partialSuccess":{"rejectedSpans":2}}"#,
+                Some((2, "it does not say why")),
+            ),
+            (r#"{"partialSuccess":{"rejectedSpans":"x"}}"#, None),
+        ] {
+            let expected =
+                expected.map(|(count, why)| (count, format!("it rejected {count} spans: {why}")));
+            assert_eq!(rejected(answer.as_bytes()), expected, "{answer}");
+        }
     }
 
     #[test]

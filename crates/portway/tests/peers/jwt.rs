@@ -17,8 +17,8 @@ use crate::support::{Scene, eventually, free_port, local};
 use crate::upgrade;
 
 /// Whoever gives keys: what it answers can be changed.
-struct Keys {
-    port: u16,
+pub(crate) struct Keys {
+    pub(crate) port: u16,
     answer: Arc<Mutex<(u16, String)>>,
     asked: Arc<AtomicUsize>,
     ended: Arc<AtomicBool>,
@@ -26,7 +26,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn start(body: &str) -> Self {
+    pub(crate) fn start(body: &str) -> Self {
         Self::start_at(0, body)
     }
 
@@ -80,16 +80,16 @@ impl Keys {
         self.thread.join().unwrap();
     }
 
-    fn answers(&self, status: u16, body: &str) {
+    pub(crate) fn answers(&self, status: u16, body: &str) {
         *self.answer.lock().unwrap() = (status, body.to_owned());
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
-fn base64url(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -105,7 +105,7 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-fn openssl(scene: &Scene, arguments: &[&str]) {
+pub(crate) fn openssl(scene: &Scene, arguments: &[&str]) {
     scene.run("openssl", arguments).good();
 }
 
@@ -128,16 +128,18 @@ pub(crate) fn set(keys: &[&str]) -> String {
     format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
-/// The two numbers of a signature of ECDSA, side by side, from DER.
-fn side_by_side(der: &[u8]) -> Vec<u8> {
-    let mut bytes: VecDeque<u8> = der.iter().copied().skip(2).collect();
+/// The two numbers of a signature of ECDSA, side by side, from DER: each has so many bytes.
+pub(crate) fn side_by_side(der: &[u8], bytes: usize) -> Vec<u8> {
+    // A length of 128 and more takes a byte more.
+    let head = if der[1] < 0x80 { 2 } else { 3 };
+    let mut rest: VecDeque<u8> = der.iter().copied().skip(head).collect();
     let mut out = Vec::new();
     for _ in 0..2 {
-        bytes.pop_front();
-        let length = usize::from(bytes.pop_front().unwrap());
-        let number: Vec<u8> = bytes.drain(..length).collect();
-        let number = &number[number.len().saturating_sub(32)..];
-        out.extend(std::iter::repeat_n(0, 32 - number.len()));
+        rest.pop_front();
+        let length = usize::from(rest.pop_front().unwrap());
+        let number: Vec<u8> = rest.drain(..length).collect();
+        let number = &number[number.len().saturating_sub(bytes)..];
+        out.extend(std::iter::repeat_n(0, bytes - number.len()));
         out.extend(number);
     }
     out
@@ -162,7 +164,7 @@ fn signed(scene: &Scene, header: &str, claims: &str, options: &[&str], ec: bool)
     openssl(scene, &[&sign[..], options, &["signed.txt"]].concat());
     let mut signature = fs::read(scene.path("signature.bin")).unwrap();
     if ec {
-        signature = side_by_side(&signature);
+        signature = side_by_side(&signature, 32);
     }
     format!("{text}.{}", base64url(&signature))
 }
@@ -180,7 +182,7 @@ pub(crate) fn token(scene: &Scene, key: &str, claims: &str) -> String {
 }
 
 /// A web listener that asks for a token.
-fn asking(port: u16, jwt: &str, app: u16) -> String {
+pub(crate) fn asking(port: u16, jwt: &str, app: u16) -> String {
     format!(
         "[listener.web]\nbind = '127.0.0.1:{port}'\n\
          [[listener.web.rule]]\njwt = {{ {jwt} }}\n[[listener.web.rule]]\nforward = 'app'\n"
@@ -188,7 +190,7 @@ fn asking(port: u16, jwt: &str, app: u16) -> String {
 }
 
 /// Asks with this token; head and body of the answer.
-fn ask(stage: &Stage, port: u16, token: &str, more: &[&str]) -> String {
+pub(crate) fn ask(stage: &Stage, port: u16, token: &str, more: &[&str]) -> String {
     ask_from(&stage.scene, port, token, more)
 }
 
@@ -203,7 +205,7 @@ fn ask_from(scene: &Scene, port: u16, token: &str, more: &[&str]) -> String {
 }
 
 #[track_caller]
-fn refused(answer: &str, why: &str) {
+pub(crate) fn refused(answer: &str, why: &str) {
     let challenge = format!(
         "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\", error_description=\"{why}\""
     );
@@ -219,7 +221,7 @@ fn good(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-fn counted(stage: &Stage, result: &str) -> String {
+pub(crate) fn counted(stage: &Stage, result: &str) -> String {
     stage.metric(&format!(
         "portway_listener_tokens_total{{listener=\"web\",result=\"{result}\"}} "
     ))

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port};
+use crate::upgrade;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -20,7 +21,9 @@ type Sent = (String, HashMap<String, String>, Value);
 /// A collector: what it answers can be changed, and what it was sent is kept.
 pub(crate) struct Collector {
     pub(crate) port: u16,
-    status: Arc<Mutex<u16>>,
+    answer: Arc<Mutex<(u16, String)>>,
+    /// Held by whoever wants it to answer late.
+    gate: Arc<Mutex<()>>,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
@@ -29,10 +32,12 @@ impl Collector {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let collector = Self {
             port: listener.local_addr().unwrap().port(),
-            status: Arc::new(Mutex::new(200)),
+            answer: Arc::new(Mutex::new((200, "{}".to_owned()))),
+            gate: Arc::default(),
             sent: Arc::default(),
         };
-        let (status, sent) = (collector.status.clone(), collector.sent.clone());
+        let (answer, gate) = (collector.answer.clone(), collector.gate.clone());
+        let sent = collector.sent.clone();
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -50,13 +55,15 @@ impl Collector {
                 if head.is_empty() || reader.read_exact(&mut body).is_err() {
                     continue;
                 }
-                let status = *status.lock().unwrap();
+                drop(gate.lock().unwrap());
+                let (status, said) = answer.lock().unwrap().clone();
                 if status == 200 {
                     let body = serde_json::from_slice(&body).unwrap();
                     sent.lock().unwrap().push((head[0].clone(), headers, body));
                 }
                 let text = format!(
-                    "HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+                    "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{said}",
+                    said.len()
                 );
                 let _ = stream.write_all(text.as_bytes());
             }
@@ -65,7 +72,16 @@ impl Collector {
     }
 
     fn answers(&self, status: u16) {
-        *self.status.lock().unwrap() = status;
+        self.says(status, "{}");
+    }
+
+    fn says(&self, status: u16, body: &str) {
+        *self.answer.lock().unwrap() = (status, body.to_owned());
+    }
+
+    /// How often it took something.
+    fn asked(&self) -> usize {
+        self.sent.lock().unwrap().len()
     }
 
     /// All spans so far.
@@ -246,4 +262,148 @@ fn a_collector_that_is_gone_costs_no_request() {
     });
     let sum = counted("sent", &stage) + counted("failed", &stage) + counted("dropped", &stage);
     assert!(sum > 1, "{sum}");
+}
+
+/// Spans that were sent, that the collector did not take, and that had no room to wait.
+fn counts(metric: impl Fn(&str) -> String) -> [usize; 3] {
+    let line = |result: &str| format!("portway_spans_total{{result=\"{result}\"}} ");
+    ["sent", "failed", "dropped"].map(|it| metric(&line(it)).parse().unwrap())
+}
+
+fn of_path(collector: &Collector, path: &str) -> usize {
+    let of_path = |span: &&Value| attribute(span, "url.path")["stringValue"] == path;
+    collector.spans().iter().filter(of_path).count()
+}
+
+#[test]
+fn a_collector_that_is_full_loses_what_is_counted_and_recovers() {
+    let (app, collector) = (Echo::start("app"), Collector::start());
+    let (web, dead) = (free_port(), free_port());
+    let traces = format!("'http://127.0.0.1:{}'", collector.port);
+    let text = |more: &str| text(web, &traces, 100, &[dead, app.port]) + "retries = 1\n" + more;
+    let stage = Stage::new(&text(""));
+    let mut client = Client::new(web);
+    let long = format!("/{}", "x".repeat(6_000));
+    let mut asked = 0;
+    let mut ask = |path: &str| {
+        assert_eq!(client.ask(path), "app");
+        asked += 1;
+        asked
+    };
+    let now = || counts(|line| stage.metric(line));
+    // What it says that it did not take of what it took.
+    collector.says(
+        200,
+        r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#,
+    );
+    ask("/rejected");
+    eventually("a span is rejected", || (now() == [0, 1, 0]).then_some(()));
+    eventually("it is told why", || {
+        let log = stage.portway.process.log();
+        log.contains("it rejected 1 spans: too old").then_some(())
+    });
+    collector.answers(429);
+    eventually("spans have no room to wait", || {
+        (0..100).for_each(|_| {
+            ask(&long);
+        });
+        (now()[2] > 0).then_some(())
+    });
+    // A reload goes on with the same writer, and what waits stays.
+    stage.becomes(&text("max_connections = 900\n"));
+    ask("/after-reload");
+    collector.answers(200);
+    let asked = eventually("it takes spans again", || {
+        let asked = ask("/back");
+        (of_path(&collector, "/back") > 0).then_some(asked)
+    });
+    let [sent, failed, dropped] = eventually("each span is counted", || {
+        let now = now();
+        (now.iter().sum::<usize>() == asked).then_some(now)
+    });
+    assert_eq!(
+        collector.spans().len(),
+        sent + 1,
+        "{failed} failed, {dropped} were dropped"
+    );
+    // 4 MiB have waited.
+    assert!(sent >= 500 && dropped > 0, "{sent} {failed} {dropped}");
+}
+
+#[test]
+fn a_collector_that_answers_late_is_told_many_at_once() {
+    let (app, collector) = (Echo::start("app"), Collector::start());
+    let web = free_port();
+    let traces = format!("'http://127.0.0.1:{}'", collector.port);
+    let stage = Stage::new(&text(web, &traces, 100, &[app.port]));
+    let many = 300;
+    let path = format!("/{}", "x".repeat(2_000));
+    let gate = collector.gate.lock().unwrap();
+    let mut client = Client::new(web);
+    (0..many).for_each(|_| assert_eq!(client.ask(&path), "app"));
+    assert_eq!(collector.asked(), 0);
+    drop(gate);
+    eventually("all have come", || {
+        (collector.spans().len() == many).then_some(())
+    });
+    // In batches of 32 KiB, or what a worker has in a tenth of a second, there would be more than twenty.
+    assert!(collector.asked() <= 10, "{}", collector.asked());
+    eventually("all are counted", || {
+        (counts(|line| stage.metric(line)) == [many, 0, 0]).then_some(())
+    });
+}
+
+#[test]
+fn spans_go_on_over_an_upgrade_and_what_is_lost_with_a_process_is_told() {
+    let (app, collector) = (Echo::start("app"), Collector::start());
+    let (web, dead) = (free_port(), free_port());
+    let traces = format!("'http://127.0.0.1:{}'", collector.port);
+    let text = text(web, &traces, 100, &[dead, app.port]) + "retries = 1\n";
+    let stage = upgrade::Stage::with(Scene::new(), &text, &[]);
+    let slow = thread::spawn(move || Client::new(web).ask("/slow/3000"));
+    let in_flight = "portway_listener_requests_in_flight{listener=\"web\"} ";
+    eventually("it is under way", || {
+        (stage.metric(in_flight) == "1").then_some(())
+    });
+    stage.upgrade();
+    assert_eq!(Client::new(web).ask("/next"), "app");
+    assert_eq!(slow.join().unwrap(), "app");
+    eventually("both processes have told of theirs", || {
+        let told = ["/slow/3000", "/next"].map(|path| of_path(&collector, path));
+        (told == [1, 1]).then_some(())
+    });
+    let mut processes: Vec<String> = collector
+        .sent
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, _, body)| body["resourceSpans"][0]["resource"]["attributes"][3].to_string())
+        .collect();
+    processes.sort();
+    processes.dedup();
+    assert_eq!(processes.len(), 2, "{processes:?}");
+    // It is full when the next takes over: the one before does not wait for it, and says what it has lost.
+    collector.answers(503);
+    (0..50).for_each(|_| assert_eq!(Client::new(web).ask("/lost"), "app"));
+    let before = stage.process();
+    stage.upgrade();
+    eventually("it ends", || (!upgrade::is_there(before)).then_some(()));
+    assert_eq!(Client::new(web).ask("/after"), "app");
+    let log = stage.first.log();
+    let place = format!("access log http://127.0.0.1:{} lost ", collector.port);
+    let lost = log.split(&place).skip(1);
+    let lost: usize = lost
+        .map(|it| it.split(' ').next().unwrap().parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(lost, 50, "{log}");
+    collector.answers(200);
+    eventually(
+        "the next tells of what has waited and of what comes",
+        || {
+            assert_eq!(Client::new(web).ask("/back"), "app");
+            let told = ["/after", "/back"].map(|path| of_path(&collector, path) > 0);
+            told.iter().all(|it| *it).then_some(())
+        },
+    );
+    assert_eq!(of_path(&collector, "/lost"), 0);
 }

@@ -25,8 +25,13 @@ impl Stage {
     }
 
     pub(crate) fn with(scene: Scene, text: &str, arguments: &[&str]) -> Self {
-        let file = scene.file("web.toml", text);
-        let portway = scene.portway_with(&[&["web.toml"], arguments].concat());
+        Self::of_file(scene, "web.toml", text, arguments)
+    }
+
+    /// With this name of the file.
+    pub(crate) fn of_file(scene: Scene, name: &str, text: &str, arguments: &[&str]) -> Self {
+        let file = scene.file(name, text);
+        let portway = scene.portway_with(&[&[name], arguments].concat());
         Self {
             scene,
             portway,
