@@ -122,7 +122,7 @@ pub(crate) async fn connect(
     let all = parts_of(generation, wanted)?;
     let (group, _, state, pool) = all;
     let own = group.targets.get(wanted.target);
-    let way = Way {
+    let mut way = Way {
         address: address(wanted, group, state)?,
         server_name: server_name(connection, group, wanted),
         proxy_header: group
@@ -153,7 +153,10 @@ pub(crate) async fn connect(
             if matches!(&opened, Err(error) if !scarce::is_of_ours(error)) {
                 state.saw(Seen::NotConnected);
             }
-            pool.opened(opened?, way, connection.worker.timers.now_short())
+            let (stream, at) = opened?;
+            // Another address may have answered: the connection serves who asks for that one.
+            way.address = at;
+            pool.opened(stream, way, connection.worker.timers.now_short())
         }
     };
     state.saw(Seen::Connected);
@@ -233,7 +236,7 @@ async fn open_in_time(
     (group, parts, state, _): Parts<'_>,
     target: usize,
     way: &Way,
-) -> io::Result<Stream> {
+) -> io::Result<(Stream, Option<SocketAddr>)> {
     let lack = Cell::new(None);
     let open = || open(connection, group, parts, state, target, way);
     let opening = scarce::with_patience(&connection.worker, &lack, open);
@@ -244,6 +247,7 @@ async fn open_in_time(
     })
 }
 
+/// A new connection, and the address to which it leads; none for a UNIX socket.
 async fn open(
     connection: &Connection,
     group: &TargetGroup,
@@ -251,9 +255,10 @@ async fn open(
     state: &TargetState,
     target: usize,
     way: &Way,
-) -> io::Result<Stream> {
+) -> io::Result<(Stream, Option<SocketAddr>)> {
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
+    let mut at = way.address;
     let (socket, ip) = match (way.address, configured) {
         (Some(address), _) => match state.ways_from(address) {
             None => tcp(address, way.source.as_deref(), (group, own)).await?,
@@ -261,6 +266,7 @@ async fn open(
                 let connect = |to| tcp(to, way.source.as_deref(), (group, own));
                 let (to, connected) = Box::pin(race::first_of(ways, connect)).await?;
                 state.moves(address, to);
+                at = Some(to);
                 connected
             }
         },
@@ -282,7 +288,7 @@ async fn open(
         Some(TargetTls::Group) | None => of_target().or(parts.tls.as_ref()),
     };
     let Some(config) = config else {
-        return Ok(Stream::Plain(socket));
+        return Ok((Stream::Plain(socket), at));
     };
     let name = tls_name(way.server_name.as_deref(), ip)?;
     let session =
@@ -300,7 +306,7 @@ async fn open(
         return Err(error);
     }
     stream.note_agreed();
-    Ok(stream)
+    Ok((stream, at))
 }
 
 /// A UNIX socket that is not there is a target that does not listen: its name is known.

@@ -468,7 +468,9 @@ fn protocols() {
     );
     check(
         |d| d.groups[0].tls.verify = Some(at(13, Verify::Off)),
-        &["P0105 @13: TLS settings on a target group that speaks http | let it speak `https`"],
+        &[
+            "P0105 @13: TLS settings on a target group that speaks http | let it speak `https`, and give targets `tls = false` of which checks alone do",
+        ],
     );
     check(
         |d| {
@@ -476,7 +478,9 @@ fn protocols() {
             d.groups[0].protocol = Some(at(12, Protocol::Tcp));
             d.groups[0].tls.server_name = Some(at(13, ServerName::None));
         },
-        &["P0105 @13 12: TLS settings on a target group that speaks tcp | let it speak `tls`"],
+        &[
+            "P0105 @13 12: TLS settings on a target group that speaks tcp | let it speak `tls`, and give targets `tls = false` of which checks alone do",
+        ],
     );
     check(
         |d| {

@@ -336,7 +336,9 @@ impl Compiler<'_> {
                 self.found.push(
                     conflict
                         .label(place, format!("it speaks {word}"))
-                        .help(format!("let it speak `{other}`")),
+                        .help(format!(
+                            "let it speak `{other}`, and give targets `tls = false` of which checks alone do"
+                        )),
                 );
             }
             return certificate.map(|_| None);

@@ -21,7 +21,11 @@ impl Echo {
 
     /// The same at this address of this machine.
     pub(crate) fn start_at(ip: Ipv4Addr, port: u16, name: &str) -> Self {
-        let listener = TcpListener::bind((ip, port)).unwrap();
+        Self::on(TcpListener::bind((ip, port)).unwrap(), name)
+    }
+
+    /// The same with this listener.
+    pub(crate) fn on(listener: TcpListener, name: &str) -> Self {
         let port = listener.local_addr().unwrap().port();
         let name: Arc<str> = name.into();
         thread::spawn(move || {

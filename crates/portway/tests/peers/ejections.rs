@@ -2,9 +2,6 @@
 //! one beside them or not, and come back.
 
 use std::cell::Cell;
-use std::fs;
-
-use serde_json::Value;
 
 use crate::passive::{Moody, answers, ejections, metrics};
 use crate::stage::{group, listener};
@@ -24,12 +21,6 @@ struct Way {
     reason: &'static str,
     /// It sees the dead one too.
     sees_dead: bool,
-}
-
-fn target(status: &Value, place: usize) -> (String, String) {
-    let target = &status["target_groups"][0]["targets"][place];
-    let [health, reason] = ["health", "reason"].map(|it| target[it].as_str().unwrap().to_owned());
-    (health, reason)
 }
 
 fn holds(way: &Way) {
@@ -54,10 +45,6 @@ fn holds(way: &Way) {
     };
     is_well();
     let stage = Stage::with(Scene::new(), &text("1h", true), &[]);
-    let reload = |text: String| {
-        fs::write(&stage.file, text).unwrap();
-        stage.command(&["reload"]).good();
-    };
     let round = Cell::new(0);
     let falls_out = || {
         eventually(format!("a is ejected: {}", way.policy), || {
@@ -66,7 +53,7 @@ fn holds(way: &Way) {
                 round.set(round.get() + 1);
                 answers(web, 3);
             }
-            let (health, reason) = target(&stage.json(&["status"]), 0);
+            let (health, reason) = stage.health(0);
             (health == "ejected").then_some(reason)
         })
     };
@@ -74,7 +61,7 @@ fn holds(way: &Way) {
         let found = answers(web, 20);
         let are_others = found.iter().all(|it| it == "200 b" || it == "200 c");
         assert!(are_others, "{what}: {found:?}");
-        let (health, reason) = target(&stage.json(&["status"]), 0);
+        let (health, reason) = stage.health(0);
         assert!(
             health == "ejected" && reason.contains(way.words),
             "{what}: {health} {reason}"
@@ -84,7 +71,7 @@ fn holds(way: &Way) {
         eventually(what, || {
             let found = answers(web, 8);
             assert!(found.iter().all(|it| it.starts_with("200 ")), "{found:?}");
-            let (health, _) = target(&stage.json(&["status"]), 0);
+            let (health, _) = stage.health(0);
             (health != "ejected" && found.contains(&"200 a".to_owned())).then_some(())
         });
     };
@@ -97,21 +84,21 @@ fn holds(way: &Way) {
     if way.sees_dead {
         eventually("the dead one is ejected", || {
             answers(web, 4);
-            let (health, _) = target(&stage.json(&["status"]), 3);
+            let (health, _) = stage.health(3);
             (health == "ejected").then_some(())
         });
     }
-    reload(text("1h", true) + "[target_group.app.timeouts]\nresponse = '21s'\n");
+    stage.becomes(&(text("1h", true) + "[target_group.app.timeouts]\nresponse = '21s'\n"));
     is_out("after a reload");
     stage.upgrade();
     is_out("after an upgrade");
     stage.upgrade();
     is_out("after another");
     // What is no longer asked for ends at once.
-    reload(text("1h", false));
+    stage.becomes(&text("1h", false));
     is_back("it is asked for no more");
     // Time passes in whichever process serves.
-    reload(text("3s", true));
+    stage.becomes(&text("3s", true));
     falls_out();
     is_well();
     stage.upgrade();

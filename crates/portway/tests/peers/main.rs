@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod browser;
+mod byte_rates;
 mod certificates;
 mod client_names;
 mod echo;
@@ -51,6 +52,7 @@ mod names;
 mod names_haproxy;
 mod jwt;
 mod jwt_algorithms;
+mod kept;
 mod limits;
 mod listener_guards;
 mod log_formats;
@@ -83,6 +85,7 @@ mod slow_clients;
 mod sources;
 mod statistics;
 mod retries;
+mod retry_on;
 mod revoked;
 mod sealed;
 mod service_checks;
@@ -97,6 +100,7 @@ mod systemd;
 mod takeover;
 mod tcp_watch;
 mod tls;
+mod tls_checks;
 mod tls_targets;
 mod trace;
 mod traefik;

@@ -1,6 +1,6 @@
 //! Names of targets at a scripted server of names: TTL, failures and lies, reloads and dead addresses.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use portway_testkit::names::{NameServer, Says};
@@ -379,6 +379,74 @@ fn any_address_of_a_name_will_do() {
     server.say_addresses("app.test", &["127.0.0.5", "::1", "127.0.0.4"]);
     until_served_by(web, "four");
     stage.portway.stop();
+}
+
+/// A listener that answers nobody: its queue is full, and stays so while the connections in it live.
+fn silent(last: u8, port: u16) -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
+    let fill = std::iter::from_fn(|| connect().ok()).collect();
+    (listener, fill)
+}
+
+#[test]
+fn a_silent_address_costs_a_moment_and_no_request() {
+    for protocol in ["http", "tcp"] {
+        let (web, port, server) = (free_port(), same_port(), NameServer::start());
+        let (listener, full) = silent(2, port);
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, 3), port, "three");
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, 4), port, "four");
+        // Alone, the silent one would be waited for: nothing is tried twice, and a connection has a minute.
+        let with = |more: &str| {
+            let text = text(web, port, &server, "")
+                .replace("forward", &format!("protocol = '{protocol}'\nforward"));
+            format!("{text}retries = 0\n{more}[target_group.app.timeouts]\nconnect = '1m'\n")
+        };
+        server.say_addresses("app.test", &["127.0.0.2", "127.0.0.5", "127.0.0.3"]);
+        let stage = Stage::new(&with(""));
+        let target = |key: &str| {
+            let status = stage.portway.status();
+            status["target_groups"][0]["targets"][0][key].clone()
+        };
+        let asked = |name: &str| {
+            (0..3).for_each(|_| assert_eq!(Client::new(web).ask("/who"), name, "{protocol}"));
+        };
+        asked("three");
+        // What has answered is asked first, after a reload too, and by checks, which this one adds.
+        assert_eq!(target("resolved"), format!("127.0.0.3:{port}"));
+        let check = "health_check = { tcp = true, interval = '200ms', timeout = '30s', unhealthy_threshold = 1 }\n";
+        stage.becomes(&with(check));
+        eventually("a check has passed", || {
+            let health = target("health");
+            assert_ne!(health, "unhealthy");
+            (health == "healthy").then_some(())
+        });
+        asked("three");
+        // It goes: the silent one is first again, for requests and for checks.
+        server.say_addresses("app.test", &["127.0.0.2", "127.0.0.4"]);
+        until_served_by(web, "four");
+        asked("four");
+        let failures = "portway_target_connect_failures_total{target_group=\"app\",target=\"app\"}";
+        assert_eq!(stage.metric(failures), "0", "{protocol}");
+        // Nobody else is there, and a reload comes while a client waits: it is served when the silent one speaks at last.
+        stage.becomes(&with(""));
+        server.say_addresses("app.test", &["127.0.0.2"]);
+        eventually("it lives there alone", || {
+            (target("resolved") == format!("127.0.0.2:{port}")).then_some(())
+        });
+        let mut waits = Client::new(web);
+        waits.send("GET /who HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        eventually("it waits", || (target("in_flight") == 1).then_some(()));
+        stage.becomes(&with("max_pending = 9\n"));
+        drop(full);
+        Echo::on(listener, "two");
+        let head = waits.answer();
+        assert!(head.contains("x-server: two\r\n"), "{protocol}: {head}");
+        asked("two");
+        stage.portway.stop();
+    }
 }
 
 #[test]

@@ -44,6 +44,10 @@ impl Moody {
 
 /// The mood in which a target closes in the middle of its response.
 const CUT: u16 = 1000;
+/// What it answers is not HTTP.
+pub(crate) const JUNK: u16 = 1001;
+/// It does not answer.
+pub(crate) const SILENT: u16 = 1002;
 
 fn serve(mut stream: &TcpStream, name: &str, mood: &AtomicU16) {
     let mut lines = BufReader::new(stream).lines();
@@ -61,6 +65,14 @@ fn serve(mut stream: &TcpStream, name: &str, mood: &AtomicU16) {
                 let cut =
                     format!("HTTP/1.1 200 x\r\nX-Server: {name}\r\nContent-Length: 9\r\n\r\nhalf");
                 let _ = stream.write_all(cut.as_bytes());
+                return;
+            }
+            JUNK => {
+                let _ = stream.write_all(b"this is not HTTP\r\n\r\n");
+                return;
+            }
+            SILENT => {
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
                 return;
             }
             status => status,

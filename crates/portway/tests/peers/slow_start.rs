@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::control_socket::ask;
 use crate::echo::Echo;
 use crate::stage::{Client, listener};
-use crate::support::{Scene, eventually, free_port};
+use crate::support::{Process, Scene, eventually, free_port};
 use crate::upgrade::Stage;
 
 /// A target with weight 100 and what else it says of itself.
@@ -26,11 +27,6 @@ fn text(scene: &Scene, web: u16, targets: &[&str]) -> String {
         listener("web", web, "app"),
         targets.join(", ")
     )
-}
-
-fn reload(stage: &Stage, text: &str) {
-    fs::write(&stage.file, text).unwrap();
-    stage.command(&["reload"]).good();
 }
 
 fn targets(stage: &Stage) -> Vec<Value> {
@@ -68,7 +64,7 @@ fn a_share_rises_over_a_reload_and_an_upgrade_to_what_was_said() {
     let answer = ask(&socket, "get weight app/a");
     assert_eq!(answer.trim(), "40 (initial 100)");
     // What looks after the target is another from now on.
-    reload(&stage, &first.replace("'30s'", "'29s'"));
+    stage.becomes(&first.replace("'30s'", "'29s'"));
     let after_reload = weights(&stage)[0];
     stage.upgrade();
     let after_upgrade = weights(&stage)[0];
@@ -102,11 +98,11 @@ fn a_target_that_joins_others_rises_unless_it_is_not_to() {
     let [first, second, third, fourth] =
         [&[&*a][..], &[&a, &b], &[&a, &b, &d], &[&a, &c]].map(|targets| text(&scene, web, targets));
     let stage = Stage::with(scene, &first, &[]);
-    reload(&stage, &second);
+    stage.becomes(&second);
     let joined = weights(&stage);
     assert!(joined[0] == 100 && joined[1] < 50, "{joined:?}");
     // One more reload changes nothing of who rises.
-    reload(&stage, &third);
+    stage.becomes(&third);
     let joined = weights(&stage);
     assert!(
         joined[0] == 100 && joined[1] < 50 && joined[2] == 100,
@@ -117,4 +113,85 @@ fn a_target_that_joins_others_rises_unless_it_is_not_to() {
     stage.upgrade();
     let joined = weights(&stage);
     assert!(joined[0] == 100 && joined[1] < 50, "{joined:?}");
+}
+
+/// What makes a file for a listener and targets `a`, `b` and a dead one that rise for so long, with a number that may be another.
+type Rising = fn(u16, [u16; 3], &str, u32) -> String;
+
+fn native(web: u16, [a, b, dead]: [u16; 3], slow: &str, number: u32) -> String {
+    let target = |(name, port)| {
+        format!(
+            "{{ name = '{name}', address = '127.0.0.1:{port}', weight = 100, slow_start = '{slow}' }}"
+        )
+    };
+    let all = [("a", a), ("b", b), ("dead", dead)].map(target);
+    format!(
+        "{}[target_group.app]\nretries = {number}\ntargets = [{}]\n[target_group.app.health_check]\ntcp = true\n\
+         interval = '100ms'\ntimeout = '30s'\nhealthy_threshold = 1\nunhealthy_threshold = 1\n",
+        listener("web", web, "app"),
+        all.join(", ")
+    )
+}
+
+fn haproxy(web: u16, [a, b, dead]: [u16; 3], slow: &str, number: u32) -> String {
+    format!(
+        "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n timeout check 30s\n\
+         frontend web\n bind 127.0.0.1:{web}\n default_backend app\n\
+         backend app\n option redispatch 1\n retries {number}\n \
+         default-server check inter 100ms rise 1 fall 1 weight 100 slowstart {slow}\n \
+         server a 127.0.0.1:{a}\n server b 127.0.0.1:{b}\n server dead 127.0.0.1:{dead}\n"
+    )
+}
+
+#[test]
+fn who_was_dead_rises_over_a_reload_and_an_upgrade() {
+    let ways: [(Rising, &[&str]); 2] = [(native, &[]), (haproxy, &["--as", "haproxy"])];
+    for (text, arguments) in ways {
+        let scene = Scene::new();
+        let (web, ports) = (free_port(), [(); 3].map(|()| free_port()));
+        let start = |scene: &Scene, name: &str, port: u16| -> Process {
+            let answer = format!("add_header X-Server {name}; return 200;");
+            let block = format!("server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }}");
+            scene.nginx(port, &block)
+        };
+        let mut a = start(&scene, "a", ports[0]);
+        let _b = start(&scene, "b", ports[1]);
+        let file = |slow: &str, number| text(web, ports, slow, number);
+        let stage = Stage::with(scene, &file("90s", 3), arguments);
+        // How many of sixty requests come to the first.
+        let share = || {
+            let mut client = Client::new(web);
+            (0..60).filter(|_| client.ask("/") == "a").count()
+        };
+        stage.until_health(2, "unhealthy");
+        stage.until_health(0, "healthy");
+        assert_eq!(weights(&stage)[..2], [100, 100]);
+        assert!((29..=31).contains(&share()));
+        a.signal(Signal::KILL);
+        a.wait();
+        stage.until_health(0, "unhealthy");
+        assert_eq!(share(), 0);
+        let _a = start(&stage.scene, "a", ports[0]);
+        stage.until_health(0, "healthy");
+        let begun = Instant::now();
+        let is_rising = |what: &str| {
+            let (weights, share) = (weights(&stage), share());
+            // Where the machine let so much time pass, nothing is said.
+            if begun.elapsed() < Duration::from_secs(45) {
+                assert!(weights[0] < 60 && weights[1] == 100, "{what}: {weights:?}");
+                assert!(share < 25, "{what}: {share}");
+            }
+        };
+        is_rising("at once");
+        stage.becomes(&file("90s", 2));
+        is_rising("after a reload");
+        stage.upgrade();
+        is_rising("after an upgrade");
+        // For less time from now on: it is over.
+        stage.becomes(&file("100ms", 2));
+        eventually("it takes its share", || {
+            (weights(&stage)[..2] == [100, 100]).then_some(())
+        });
+        assert!((29..=31).contains(&share()));
+    }
 }

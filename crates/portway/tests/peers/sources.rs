@@ -61,24 +61,32 @@ fn connections_come_from_the_address_that_is_said() {
 #[test]
 fn a_haproxy_file_says_where_connections_come_from() {
     let scene = Scene::new();
-    let [port, target] = [(); 2].map(|()| free_port());
+    let [port, target, dead] = [(); 3].map(|()| free_port());
     let server = format!("server {{ listen 127.0.0.1:{target}; return 200 \"$remote_addr\\n\"; }}");
     let _nginx = scene.nginx(target, &server);
-    scene.file(
-        "haproxy.cfg",
+    let text = |all: &str, own: &str| {
         format!(
-            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n option redispatch 1\n\
              frontend web\n bind 127.0.0.1:{port}\n use_backend own if {{ path /own }}\n default_backend all\n\
-             backend all\n source 127.0.0.11 interface lo\n server a 127.0.0.1:{target}\n\
-             backend own\n source 127.0.0.11\n server a 127.0.0.1:{target} source 127.0.0.12\n"
-        ),
-    );
-    let portway = scene.portway_with(&["haproxy.cfg"]);
-    for (path, expected) in [("/", "127.0.0.11\n"), ("/own", "127.0.0.12\n")] {
-        let url = format!("http://127.0.0.1:{port}{path}");
-        assert_eq!(scene.curl(&["-f", &url]).good(), expected);
-    }
-    portway.stop();
+             backend all\n source {all} interface lo\n server a 127.0.0.1:{target}\n server dead 127.0.0.1:{dead}\n\
+             backend own\n source {all}\n server a 127.0.0.1:{target} source {own}\n \
+             server dead 127.0.0.1:{dead} source {own}\n"
+        )
+    };
+    let (first, second) = (["127.0.0.11", "127.0.0.12"], ["127.0.0.13", "127.0.0.11"]);
+    let stage = Stage::with(scene, &text(first[0], first[1]), &["--as", "haproxy"]);
+    let come_from = |sources: [&str; 2]| {
+        for (path, source) in ["/", "/own"].iter().zip(sources) {
+            let url = format!("http://127.0.0.1:{port}{path}?[1-4]");
+            let seen = stage.scene.curl(&["-f", &url]).good();
+            assert_eq!(seen, format!("{source}\n").repeat(4));
+        }
+    };
+    come_from(first);
+    // Connections that wait came from elsewhere, and serve nobody any more.
+    stage.becomes(&text(second[0], second[1]));
+    come_from(second);
+    stage.portway.stop();
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn targets_on_unix_sockets_serve_fail_and_come_back() {
 const SERVER: &str = r#"
 import socket, sys, threading
 s = socket.socket()
-s.bind((sys.argv[1], 9000))
+s.bind((sys.argv[1], int(sys.argv[2])))
 s.listen()
 def serve(c, peer):
     came = b''
@@ -197,8 +205,7 @@ const NODE: &str = "10.77.4.2";
 struct Network {
     scene: Scene,
     lb: Namespace,
-    _node: Namespace,
-    _servers: Process,
+    node: Namespace,
 }
 
 impl Network {
@@ -219,16 +226,23 @@ impl Network {
         }
         scene.file("server.py", SERVER);
         scene.file("ask.py", ASK);
-        let servers = node.spawn(&scene, "python3", &["-u", "server.py", NODE]);
+        Self { scene, lb, node }
+    }
+
+    /// A server on this port of the other host.
+    fn server(&self, port: u16) -> Process {
+        let words = ["-u", "server.py", NODE, &port.to_string()];
+        let server = self.node.spawn(&self.scene, "python3", &words);
         eventually("the server", || {
-            servers.log().contains("ready").then_some(())
+            server.log().contains("ready").then_some(())
         });
-        Self {
-            scene,
-            lb,
-            _node: node,
-            _servers: servers,
-        }
+        server
+    }
+
+    /// Tells Portway something.
+    fn command(&self, word: &str) {
+        let words = [word, "--admin", "127.0.0.1:9900"];
+        self.lb.run(&self.scene, PORTWAY, &words).good();
     }
 
     fn portway(&self, file: &str, text: &str) -> Process {
@@ -265,6 +279,7 @@ fn check(seen: &[String], address: &str, port: Option<&str>) {
 #[test]
 fn targets_see_the_address_that_is_borrowed() {
     let network = Network::new();
+    let _server = network.server(9000);
     let listener = |name: &str, port: u16, source: &str| {
         format!(
             "[listener.{name}]\nbind = '0.0.0.0:{port}'\naccept_proxy = true\nforward = '{name}'\n\
@@ -317,6 +332,87 @@ fn targets_see_the_address_that_is_borrowed() {
         let seen = network.seen("8004", ("203.0.113.7", "5004"), "");
         check(&seen, "203.0.113.99", Some("7000"));
         drop(portway);
+    }
+}
+
+/// What makes a file for two targets, by whose address they see.
+type Borrows = fn(&str) -> String;
+
+#[test]
+fn addresses_are_borrowed_past_deaths_reloads_and_upgrades() {
+    let native: Borrows = |source| {
+        let target = |port| format!("{{ address = '{NODE}:{port}', source = {source} }}");
+        format!(
+            "[listener.web]\nbind = '0.0.0.0:8001'\naccept_proxy = true\nforward = 'app'\n\
+             [target_group.app]\nretries = 2\nretry_to = 'another'\ntargets = [{}, {}]\n",
+            target(9000),
+            target(9001)
+        )
+    };
+    let haproxy: Borrows = |source| {
+        format!(
+            "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n option redispatch 1\n\
+             frontend web\n bind :8001 accept-proxy\n default_backend app\n\
+             backend app\n source 0.0.0.0 usesrc {source}\n server a {NODE}:9000\n server b {NODE}:9001\n"
+        )
+    };
+    let fixed = "{ borrowed = { address = '203.0.113.99' } }";
+    for (file, text, sources) in [
+        (
+            "web.toml",
+            native,
+            ["'client'", "'client_with_port'", fixed],
+        ),
+        (
+            "haproxy.cfg",
+            haproxy,
+            ["clientip", "client", "203.0.113.99"],
+        ),
+    ] {
+        let network = Network::new();
+        let first = network.server(9000);
+        let _portway = network.portway(file, &text(sources[0]));
+        let becomes = |source: &str| {
+            network.scene.file(file, text(source));
+            network.command("reload");
+        };
+        // A port is borrowed by one connection at a time to each target.
+        let ports = std::cell::Cell::new(5000);
+        let seen = |client: &str| {
+            ports.set(ports.get() + 1);
+            let port = ports.get().to_string();
+            (network.seen("8001", (client, &port), ""), port)
+        };
+        let clients = ["203.0.113.7", "203.0.113.8", "203.0.113.7"];
+        // The second is dead: what goes there goes on to the first.
+        for client in clients {
+            check(&seen(client).0, client, None);
+        }
+        becomes(sources[1]);
+        for client in clients {
+            let (seen, port) = seen(client);
+            check(&seen, client, Some(&port));
+        }
+        becomes(sources[2]);
+        for client in clients {
+            check(&seen(client).0, "203.0.113.99", None);
+        }
+        becomes(sources[0]);
+        // The first dies, and the second lives.
+        drop(first);
+        let second = network.server(9001);
+        for client in clients {
+            check(&seen(client).0, client, None);
+        }
+        network.command("upgrade");
+        for client in clients {
+            check(&seen(client).0, client, None);
+        }
+        drop(second);
+        let _first = network.server(9000);
+        for client in clients {
+            check(&seen(client).0, client, None);
+        }
     }
 }
 

@@ -94,6 +94,11 @@ impl Client {
 
     /// The head of the next answer, in lower case, its body read.
     pub(crate) fn answer(&mut self) -> String {
+        self.head().to_ascii_lowercase()
+    }
+
+    /// The same as it came.
+    pub(crate) fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(
@@ -101,8 +106,8 @@ impl Client {
                 "ended after `{head}`"
             );
         }
-        let head = head.to_ascii_lowercase();
-        let length = head.split("content-length: ").nth(1);
+        let lower = head.to_ascii_lowercase();
+        let length = lower.split("content-length: ").nth(1);
         let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
         self.0
             .read_exact(&mut vec![0; length.unwrap_or(0)])

@@ -111,6 +111,30 @@ impl Stage {
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
 
+    /// Writes the file and has it read.
+    #[track_caller]
+    pub(crate) fn becomes(&self, text: &str) {
+        fs::write(&self.file, text).unwrap();
+        self.command(&["reload"]).good();
+    }
+
+    /// The health of the target in this place of the first group, and why.
+    pub(crate) fn health(&self, place: usize) -> (String, String) {
+        let status = self.json(&["status"]);
+        let target = &status["target_groups"][0]["targets"][place];
+        let [health, reason] = ["health", "reason"].map(|it| target[it].as_str().unwrap());
+        (health.to_owned(), reason.to_owned())
+    }
+
+    /// Waits until it is that; why it is.
+    #[track_caller]
+    pub(crate) fn until_health(&self, place: usize, wanted: &str) -> String {
+        eventually(format_args!("target {place} is {wanted}"), || {
+            let (health, reason) = self.health(place);
+            (health == wanted).then_some(reason)
+        })
+    }
+
     /// The process that serves now.
     pub(crate) fn process(&self) -> u64 {
         self.json(&["status"])["process"]["pid"].as_u64().unwrap()

@@ -2,7 +2,8 @@
 
 use super::{Base, Lowering};
 use crate::haproxy::proxy::{
-    CheckMethod, CheckPlan, CheckRule, HttpCheckRequest, Proxy, Server, completed_request,
+    CheckMethod, CheckPlan, CheckRule, HttpCheckRequest, Proxy, Server, ServerTls,
+    completed_request,
 };
 use portway_model::address::TargetAddress;
 use portway_model::check::{
@@ -58,17 +59,14 @@ impl Lowering<'_, '_, '_> {
 
     /// Checks over TLS ask servers for certificates that something must verify, also where the servers are not served so.
     fn verified_checks(&mut self, proxy: &Proxy, servers: &[Server]) {
-        let mut rules = proxy.check.http_rules.iter().chain(&proxy.check.tcp_rules);
-        let scripted = rules.any(|rule| matches!(rule, CheckRule::Connect(connect) if connect.tls));
         let verifies = |server: &Server| match (&server.options.tls.verify, self.base.verify_none) {
             (Some(verify), _) => verify.value,
             (None, none) => !none,
         };
         let without = servers.iter().filter(|server| {
-            let own = &server.options;
-            let over_tls = scripted || own.check.tls.is_some_and(|tls| tls.value);
-            let alone = own.tls.enabled.is_none() && own.tls.ca_file.is_none();
-            alone && over_tls && verifies(server)
+            let own = &server.options.tls;
+            let alone = own.enabled.is_none() && own.ca_file.is_none();
+            alone && over_tls(proxy, server) && verifies(server)
         });
         for server in without {
             let message = format!(
@@ -167,6 +165,31 @@ fn common_port(servers: &[Server]) -> Option<Spanned<u16>> {
         .map(|server| server.options.check.port);
     let first = ports.next()??;
     ports.all(|port| port == Some(first)).then_some(first)
+}
+
+/// True where the check of a server speaks TLS, whatever is spoken when it is served.
+fn over_tls(proxy: &Proxy, server: &Server) -> bool {
+    let mut rules = proxy.check.http_rules.iter().chain(&proxy.check.tcp_rules);
+    let scripted = rules.any(|rule| matches!(rule, CheckRule::Connect(connect) if connect.tls));
+    scripted || server.options.check.tls.is_some_and(|tls| tls.value)
+}
+
+/// True where a check over TLS does more than to take any certificate. `trusted`: it takes any where nothing is said.
+pub(super) fn has_own_tls(proxy: &Proxy, server: &Server, trusted: bool) -> bool {
+    let own = &server.options.tls;
+    let verifies = own.verify.map_or(!trusted, |verify| verify.value);
+    if verifies && own.ca_file.is_none() {
+        // An error of its own.
+        return false;
+    }
+    let trusts = ServerTls {
+        enabled: own.enabled,
+        verify: own.verify.filter(|verify| !verify.value),
+        sni: own.sni.clone(),
+        alpn: own.alpn.clone(),
+        ..ServerTls::default()
+    };
+    checked(server) && over_tls(proxy, server) && *own != trusts
 }
 
 /// What a target has of its own.

@@ -2,7 +2,7 @@
 
 use super::client_header::from_listener;
 use super::rules::{always, before_requests, both, rule, test, wait_for_body};
-use super::{Lowering, limit, rdp};
+use super::{Lowering, check, limit, rdp};
 use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, RuleLine, Sent, Server, ServerOptions, Step,
 };
@@ -173,17 +173,24 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    /// TLS where servers speak it: that of the first that does, and what the others have in its place.
+    /// TLS where servers, or their checks, speak it: that of the first that does, and what the others have in its place.
     fn group_tls(
         &mut self,
         proxy: &Proxy,
         servers: &[Server],
     ) -> Option<(UpstreamTlsDraft, Vec<Option<Spanned<TargetTlsDraft>>>)> {
         let speaks = |server: &&Server| server.options.tls.enabled.is_some();
-        let first = servers.iter().find(speaks)?;
+        let trusted = self.base.verify_none;
+        let checks =
+            |server: &&Server| !speaks(server) && check::has_own_tls(proxy, server, trusted);
+        let first = servers.iter().find(speaks);
+        let first = first.or_else(|| servers.iter().find(checks))?;
         let mut own = Vec::new();
         for server in servers {
             own.push(if !speaks(&server) {
+                if checks(&server) && !same_tls(server, first) {
+                    self.differs_in_checks(server, first);
+                }
                 Some(Spanned::new(TargetTlsDraft::Group(false), server.span))
             } else if same_tls(server, first) {
                 None
@@ -195,10 +202,25 @@ impl Lowering<'_, '_, '_> {
                 ))
             });
         }
-        Some((
-            self.upstream_tls(proxy, &first.options.tls, &first.name),
-            own,
-        ))
+        let mut tls = first.options.tls.clone();
+        if !speaks(&first) {
+            (tls.sni, tls.alpn) = (None, None);
+        }
+        Some((self.upstream_tls(proxy, &tls, &first.name), own))
+    }
+
+    /// Checks of servers that are served in clear have the settings of TLS of the backend.
+    fn differs_in_checks(&mut self, server: &Server, first: &Server) {
+        let message = format!(
+            "the check of server `{}` has other settings of TLS than server `{}`",
+            server.name.value, first.name.value
+        );
+        let found = Diagnostic::error(Code::NotRun, server.span, message);
+        self.reader.push(
+            found
+                .label(first.name.span, "this one's are the backend's")
+                .help("give both the same (`default-server`), or put this server into a backend of its own"),
+        );
     }
 
     fn target(&mut self, proxy: &Proxy, server: &Server) -> TargetDraft {
@@ -215,7 +237,7 @@ impl Lowering<'_, '_, '_> {
         target.cookie.clone_from(&own.cookie);
         target.stick = own.stick.filter(|stick| !stick.value);
         target.number = own.id;
-        target.agent = super::check::agent(server, proxy, self.base);
+        target.agent = check::agent(server, proxy, self.base);
         target.slow_start = own.slowstart;
         // HAProxy's servers rise only after they were down.
         let rises = own.slowstart.filter(|it| !it.value.is_zero());
@@ -350,7 +372,7 @@ impl Lowering<'_, '_, '_> {
                 all.map(|on| Spanned::new(on, word.span)).to_vec()
             }
             text => match text.parse::<u16>() {
-                Ok(status @ (401 | 403 | 404 | 408 | 425 | 500 | 501 | 502 | 503 | 504)) => {
+                Ok(status @ (401 | 403 | 404 | 408 | 421 | 425 | 429 | 500..=504)) => {
                     one(RetryOn::Status(status))
                 }
                 _ => {
@@ -558,10 +580,16 @@ fn without(servers: &[Server], group: &mut GroupDraft) {
 }
 
 fn same_tls(a: &Server, b: &Server) -> bool {
-    let mut a = a.options.tls.clone();
-    let mut b = b.options.tls.clone();
-    a.enabled = None;
-    b.enabled = None;
+    let is_served = a.options.tls.enabled.is_some() && b.options.tls.enabled.is_some();
+    let [a, b] = [a, b].map(|server| {
+        let mut tls = server.options.tls.clone();
+        tls.enabled = None;
+        // Checks have names and protocols of their own.
+        if !is_served {
+            (tls.sni, tls.alpn) = (None, None);
+        }
+        tls
+    });
     a == b
 }
 
