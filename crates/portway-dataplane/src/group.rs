@@ -148,10 +148,8 @@ impl Live for Targets<'_> {
     }
 
     fn weight(&self, index: usize, configured: u32) -> u32 {
-        // Not even where none is healthy and all are tried.
-        let in_service = |state: &&Arc<TargetState>| state.health() != Health::Unused;
-        let state = self.0.targets.get(index).filter(in_service);
-        state.map_or(0, |state| state.weight(configured))
+        let state = self.0.targets.get(index);
+        state.map_or(0, |state| state.weight_in_service(configured))
     }
 }
 
@@ -514,7 +512,7 @@ impl GroupRun {
     }
 }
 
-fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
+pub(crate) fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
     let candidate = |(target, number): (&Target, &u32)| Candidate {
         weight: target.weight.into(),
         backup: target.backup,
@@ -525,7 +523,7 @@ fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
     group.targets.iter().zip(numbers).map(candidate).collect()
 }
 
-fn policy(group: &TargetGroup) -> Policy {
+pub(crate) fn policy(group: &TargetGroup) -> Policy {
     let MinHealthy { count, percent } = group.min_healthy;
     Policy {
         algorithm: algorithm(&group.algorithm),

@@ -185,18 +185,12 @@ impl TargetState {
         }
     }
 
-    /// Its health is another: it may have room, or nothing for those who wait for it.
+    /// Its health or its weight is another: it may have room, or others may serve those who wait.
     fn tell_those_who_wait(&self) {
         // Who enters the queue looks at the health after that: one of the two sees the other.
         fence(Ordering::SeqCst);
-        match self.health() {
-            Health::Initial | Health::Healthy => self.has_room(),
-            Health::Draining => {}
-            Health::Unhealthy | Health::Unused => {
-                if let Some(group) = self.group.get().and_then(Weak::upgrade) {
-                    group.lost(self);
-                }
-            }
+        if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+            group.turned();
         }
     }
 
@@ -234,10 +228,6 @@ impl TargetState {
     /// Tells its group from now on when it has room.
     pub(crate) fn tell(&self) {
         self.tells.store(true, Ordering::SeqCst);
-    }
-
-    fn has_room(&self) {
-        self.gave_back(false);
     }
 
     fn gave_back(&self, of_group: bool) {

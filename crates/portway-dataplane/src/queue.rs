@@ -11,6 +11,7 @@
 //!
 //! The queue is bounded by what waits in it: each waiter is an open connection of a client, which have their own limits.
 
+mod serving;
 mod total;
 
 use crate::live::{Health, InFlight, TargetState};
@@ -21,6 +22,7 @@ use portway_core::priority::{Order, Priority};
 use portway_model::expression::GroupFigure;
 use portway_model::name::Name;
 use portway_model::snapshot::{Target, TargetGroup};
+use serving::{Choosers, Serving};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -58,6 +60,7 @@ pub struct GroupState {
 struct Members {
     targets: Arc<[Arc<TargetState>]>,
     names: Box<[Name]>,
+    choosers: Choosers,
 }
 
 impl Members {
@@ -66,7 +69,18 @@ impl Members {
         Self {
             targets: Arc::clone(targets),
             names: names.collect(),
+            choosers: Choosers::of(group),
         }
+    }
+
+    /// Among whom those who wait are served now.
+    fn serving(&self) -> Serving {
+        self.choosers.now(&self.targets)
+    }
+
+    fn place_of(&self, target: &TargetState) -> Option<usize> {
+        let mut targets = self.targets.iter();
+        targets.position(|it| std::ptr::eq(&raw const **it, target))
     }
 
     fn find(&self, target: &TargetState) -> Option<&Arc<TargetState>> {
@@ -419,7 +433,7 @@ impl GroupState {
                 && next.find(bound).is_none()
             {
                 let namesake = next.namesake(bound, before).cloned();
-                queued.bind(namesake);
+                queued.bind(namesake, next);
             }
         }
     }
@@ -484,7 +498,7 @@ impl GroupState {
         // It may have chosen among others than there are now.
         let is_there = |it: &Arc<TargetState>| members.find(it).is_some();
         let bound = queued.bound.take().filter(is_there);
-        queued.bind(bound);
+        queued.bind(bound, &members);
         let place = queue.partition_point(|it| it.order <= queued.order);
         queue.insert(place, queued);
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
@@ -511,22 +525,23 @@ impl GroupState {
         self.has_room(target);
     }
 
-    /// A target takes nothing more: who waits for it alone waits for any from now on, unless no other will do.
-    pub(crate) fn lost(&self, target: &TargetState) {
-        // Not by the count of those who wait: who enters the queue at this moment sees under its lock that the target is out.
+    /// The health or the weight of a target is another: others may serve than before. Who waits for one alone that takes nothing
+    /// more waits for any from now on, unless no other will do.
+    pub(crate) fn turned(&self) {
+        // Not by the count of those who wait: who enters the queue at this moment sees under its lock what is new.
         let mut queue = self.lock();
-        let mut moved = false;
-        for queued in queue.iter_mut().filter(|it| !it.stays) {
-            let is_bound = |bound: &Arc<TargetState>| std::ptr::eq(&raw const **bound, target);
-            if queued.bound.as_ref().is_some_and(is_bound) {
-                queued.bind(None);
-                moved = true;
+        if queue.is_empty() {
+            return;
+        }
+        let members = self.members();
+        for queued in queue.iter_mut() {
+            let bound = queued.bound.clone();
+            if bound.is_some() {
+                queued.bind(bound, &members);
             }
         }
         drop(queue);
-        if moved {
-            self.look_around(&self.members().targets);
-        }
+        self.look_around(&members.targets);
     }
 
     /// A target may have room: gives it to those who wait. One that is gone has none for them.
@@ -539,14 +554,18 @@ impl GroupState {
         }
         let members = self.members();
         let mut queue = self.lock();
-        let Some(target) = members.find(target) else {
+        let place = members.place_of(target);
+        let Some((index, target)) = place.and_then(|at| Some((at, members.targets.get(at)?)))
+        else {
             return;
         };
+        let serving = members.serving();
         loop {
-            let open = target.health().is_usable() && takes_anybody(target, &members.targets);
             let wants = |queued: &Queued| match &queued.bound {
-                Some(bound) => Arc::ptr_eq(bound, target) && queued.may_have_it(target),
-                None => open && !queued.tried.iter().any(|it| Arc::ptr_eq(it, target)),
+                Some(bound) => {
+                    Arc::ptr_eq(bound, target) && queued.may_have_it(target, serving.has(index))
+                }
+                None => serving.gives(index, queued, &members.targets),
             };
             let Some(next) = queue.iter().position(wants) else {
                 return;
@@ -588,21 +607,19 @@ impl GroupState {
     }
 }
 
-/// A backup takes those that are not bound to it only while no other target is up, and who has no weight takes none.
-fn takes_anybody(target: &TargetState, all: &[Arc<TargetState>]) -> bool {
-    let other_is_up = |it: &Arc<TargetState>| !is_backup(it) && it.health().is_usable();
-    target.weight_now() > 0 && (!is_backup(target) || !all.iter().any(other_is_up))
-}
-
 impl Queued {
-    /// True where the target that it waits for alone takes it now.
-    fn may_have_it(&self, target: &TargetState) -> bool {
-        self.stays || !is_out(target)
+    /// True where the target that it waits for alone takes it now; `serves`: others are sent there as well, however it is.
+    fn may_have_it(&self, target: &TargetState, serves: bool) -> bool {
+        self.stays || serves || !is_out(target)
     }
 
     /// Has it wait for this target alone from now on, or for any; for any too where the target is out and it may move.
-    fn bind(&mut self, target: Option<Arc<TargetState>>) {
-        let target = target.filter(|target| self.may_have_it(target));
+    fn bind(&mut self, target: Option<Arc<TargetState>>, among: &Members) {
+        let serves = |it: &TargetState| {
+            let place = among.place_of(it);
+            place.is_some_and(|place| among.serving().has(place))
+        };
+        let target = target.filter(|target| self.may_have_it(target, serves(target)));
         if let Some(before) = &self.bound {
             before.count_queued(-1);
         }
@@ -655,10 +672,11 @@ impl Place {
         let Some(queued) = places.find(|it| Arc::ptr_eq(&it.waiter, &self.waiter)) else {
             return;
         };
-        if self.group.members().find(target).is_none() {
+        let members = self.group.members();
+        if members.find(target).is_none() {
             return;
         }
-        queued.bind(Some(Arc::clone(target)));
+        queued.bind(Some(Arc::clone(target)), &members);
         drop(queue);
         self.group.has_room(target);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bound::Bound;
 use super::hash::{affinity, draw, mix};
-use super::members::{self, Ability, Member, Members};
+use super::members::{Ability, Member, Members, members};
 use super::table::{divisor, nearest, ring, table};
 use super::turns::Turns;
 use super::{Algorithm, Ask, Candidates, Choice, Key, Live, Lookup, NoTarget, Policy};
@@ -134,7 +134,7 @@ impl Balancer {
     #[cold]
     fn look(&self, live: &impl Live, epoch: u64) {
         let mut known = self.known.borrow_mut();
-        known.is = members::look(&self.policy, &self.candidates, live);
+        known.is = members(&self.policy, &self.candidates, live);
         known.epoch = Some(epoch);
         self.fill(&mut known);
     }

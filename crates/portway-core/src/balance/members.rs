@@ -66,9 +66,10 @@ pub struct Member {
     pub weight: u32,
 }
 
-pub(super) fn look(policy: &Policy, candidates: &Candidates, live: &impl Live) -> Members {
+/// Who is there now.
+pub fn members(policy: &Policy, candidates: &Candidates, live: &impl Live) -> Members {
     let in_service = |index: usize| live.weight(index, candidates.weight(index));
-    let members = |backup: Option<bool>, up: bool| -> Vec<Member> {
+    let of_kind = |backup: Option<bool>, up: bool| -> Vec<Member> {
         let of = |index: usize| {
             let is = candidates.candidate(index)?.backup;
             let wanted = backup.is_none_or(|it| it == is) && (!up || live.up(index));
@@ -77,9 +78,9 @@ pub(super) fn look(policy: &Policy, candidates: &Candidates, live: &impl Live) -
         };
         (0..candidates.len()).filter_map(of).collect()
     };
-    let primaries = members(Some(false), true);
-    let backups = members(Some(true), true);
-    let all = members(None, false);
+    let primaries = of_kind(Some(false), true);
+    let backups = of_kind(Some(true), true);
+    let all = of_kind(None, false);
     let usable = primaries.len() + backups.len();
     let enough = policy.enough.holds(usable, all.len());
     let opens = policy.when_none_usable == WhenNoneUsable::FailOpen;

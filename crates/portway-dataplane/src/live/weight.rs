@@ -2,7 +2,7 @@
 //!
 //! They are two numbers, so that neither forgets the other: a weight that is said while a share rises holds once it has risen.
 
-use super::{AS_CONFIGURED, EPOCH, TargetState};
+use super::{AS_CONFIGURED, EPOCH, Health, TargetState};
 use portway_core::balance::SIXTEENTHS;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,6 +57,14 @@ impl TargetState {
         self.weight(self.limits().map_or(1, crate::queue::Limits::weight))
     }
 
+    /// The same while it is in service, and else nothing: not even where none is healthy and all are tried.
+    pub(crate) fn weight_in_service(&self, configured: u32) -> u32 {
+        match self.health() {
+            Health::Unused => 0,
+            _ => self.weight(configured),
+        }
+    }
+
     /// The same once its share has risen.
     pub fn whole_weight(&self, configured: u32) -> u32 {
         let configured = configured.saturating_mul(SIXTEENTHS);
@@ -74,6 +82,7 @@ impl TargetState {
         let weight = sixteenths.map_or(AS_CONFIGURED, |it| it.min(AS_CONFIGURED - 1));
         self.weight.told.store(weight, Ordering::Relaxed);
         EPOCH.fetch_add(1, Ordering::Release);
+        self.tell_those_who_wait();
     }
 
     /// How much of its weight counts, of [`WHOLE_SHARE`].
@@ -93,7 +102,6 @@ impl TargetState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::Health;
 
     #[test]
     fn a_share_is_of_the_weight_that_is_said() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::live::Health;
+use portway_core::balance::{Algorithm, Candidate, Candidates, Policy, WhenNoneUsable};
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
@@ -12,6 +13,7 @@ fn members(targets: &[Arc<TargetState>]) -> Members {
     Members {
         targets: Arc::from(targets),
         names: (0..targets.len()).map(name).collect(),
+        choosers: Choosers::default(),
     }
 }
 
@@ -334,6 +336,204 @@ fn who_waits_for_a_target_that_is_lost_goes_elsewhere_unless_no_other_will_do() 
             assert_eq!((targets[0].queued(), group.state.waiting()), (0, 0));
         }
     }
+}
+
+/// A group that chooses like this among these, of whose targets each may have one in flight.
+fn choosing(
+    policy: Policy,
+    all: &[Candidate],
+    of_group: u32,
+) -> (GroupParts, Vec<Arc<TargetState>>) {
+    let (mut parts, targets) = limited(of_group, &vec![1; all.len()]);
+    let choosers = Choosers::with(policy, Candidates::new(all.to_vec()));
+    let members = Arc::new(Members {
+        choosers,
+        ..members(&targets)
+    });
+    parts.targets = Arc::clone(&members.targets);
+    *parts.state.members.write().unwrap() = members;
+    (parts, targets)
+}
+
+/// Who is busy while four wait, what becomes of the targets then, and which serve of those who wait.
+struct Turn {
+    policy: Policy,
+    all: [Candidate; 4],
+    busy: &'static [usize],
+    turn: fn(&[Arc<TargetState>]),
+    serve: &'static [usize],
+    /// And which do once all that are busy have a place again.
+    serve_then: &'static [usize],
+}
+
+#[test]
+fn who_waits_goes_where_those_who_come_go() {
+    const PRIMARY: Candidate = Candidate {
+        weight: 1,
+        backup: false,
+        identity: 0,
+        id: 0,
+        near: false,
+    };
+    const BACKUP: Candidate = Candidate {
+        backup: true,
+        ..PRIMARY
+    };
+    const NEAR: Candidate = Candidate {
+        near: true,
+        ..PRIMARY
+    };
+    const NONE: Candidate = Candidate {
+        weight: 0,
+        ..PRIMARY
+    };
+    let plain = Policy::from(Algorithm::RoundRobin);
+    let opens = Policy {
+        when_none_usable: WhenNoneUsable::FailOpen,
+        ..plain
+    };
+    let together = Policy {
+        backups_together: true,
+        ..plain
+    };
+    let [primaries, backups, zones] = [
+        [PRIMARY; 4],
+        [PRIMARY, BACKUP, BACKUP, NONE],
+        [NEAR, PRIMARY, BACKUP, NONE],
+    ];
+    let row = |policy, all, busy, turn, serve, serve_then| Turn {
+        policy,
+        all,
+        busy,
+        turn,
+        serve,
+        serve_then,
+    };
+    let all_fail = |all: &[Arc<TargetState>]| {
+        let all = all.iter();
+        all.for_each(|it| it.set_health(Health::Unhealthy));
+    };
+    let turns = [
+        row(
+            opens,
+            primaries,
+            &[0, 1, 2, 3],
+            all_fail,
+            &[],
+            &[0, 1, 2, 3],
+        ),
+        row(plain, primaries, &[0, 1, 2, 3], all_fail, &[], &[]),
+        row(
+            plain,
+            backups,
+            &[0],
+            |all| all[0].set_health(Health::Unhealthy),
+            &[1],
+            &[],
+        ),
+        row(
+            plain,
+            backups,
+            &[0],
+            |all| all[0].set_health(Health::Draining),
+            &[1],
+            &[],
+        ),
+        row(
+            plain,
+            backups,
+            &[0],
+            |all| all[0].set_weight(Some(0)),
+            &[1],
+            &[],
+        ),
+        row(
+            together,
+            backups,
+            &[0],
+            |all| all[0].set_ejected(true),
+            &[1, 2],
+            &[],
+        ),
+        row(
+            plain,
+            backups,
+            &[0],
+            |all| all[3].set_weight(Some(16)),
+            &[3],
+            &[0],
+        ),
+        // One backup at a time, and one's own zone alone.
+        row(
+            plain,
+            backups,
+            &[0, 1],
+            |all| all[0].set_ejected(true),
+            &[],
+            &[1],
+        ),
+        row(plain, backups, &[0], |_| {}, &[], &[0]),
+        row(plain, zones, &[0], |_| {}, &[], &[0]),
+        row(
+            plain,
+            zones,
+            &[0],
+            |all| all[0].set_health(Health::Unhealthy),
+            &[1],
+            &[],
+        ),
+    ];
+    for (number, turn) in turns.iter().enumerate() {
+        for of_group in [0, 20] {
+            let (group, targets) = choosing(turn.policy, &turn.all, of_group);
+            let busy: Vec<_> = turn.busy.iter().map(|it| group.enter(*it)).collect();
+            assert!(busy.iter().all(Option::is_some));
+            let join = |_| group.join(Wanted::Any, Tried::new(), Priority::default());
+            let places: Vec<Place> = (0..4).map(join).collect();
+            let mut held = Vec::new();
+            let mut served = || {
+                let given: Vec<_> = places.iter().filter_map(poll).collect();
+                let is =
+                    |it: &InFlight| targets.iter().position(|its| Arc::ptr_eq(its, it.target()));
+                let mut by: Vec<_> = given.iter().filter_map(is).collect();
+                held.extend(given);
+                by.sort_unstable();
+                by
+            };
+            assert_eq!(served(), [0; 0], "row {number}, before");
+            (turn.turn)(&targets);
+            assert_eq!(served(), turn.serve, "row {number}");
+            drop(busy);
+            assert_eq!(served(), turn.serve_then, "row {number}, then");
+        }
+    }
+}
+
+#[test]
+fn who_is_bound_stays_so_where_all_are_tried() {
+    let opens = Policy {
+        when_none_usable: WhenNoneUsable::FailOpen,
+        ..Policy::from(Algorithm::RoundRobin)
+    };
+    let one = Candidate {
+        weight: 1,
+        backup: false,
+        identity: 0,
+        id: 0,
+        near: false,
+    };
+    let (group, targets) = choosing(opens, &[one; 2], 0);
+    let [first, second] = [0, 1].map(|index| group.enter(index));
+    targets[0].set_health(Health::Unhealthy);
+    targets[1].set_health(Health::Unhealthy);
+    let bound = group.join(Wanted::One(0), Tried::new(), Priority::default());
+    assert!(bound.is_bound());
+    drop(second);
+    assert!(poll(&bound).is_none());
+    // The other is up again: now the first is out for it.
+    targets[1].set_health(Health::Healthy);
+    assert_eq!(at(&targets, poll(&bound)), Some(1));
+    drop(first);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! long as their targets are of the group, so that a limit that is new holds at once. Who waits for the group may go to any of its
 //! targets: the first who waits has the next place, at the target that has least to do.
 
-use super::{GroupState, Members, Queued, takes_anybody};
+use super::serving::Serving;
+use super::{GroupState, Members, Queued};
 use crate::live::{InFlight, TargetState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -92,9 +93,13 @@ impl GroupState {
         fence(Ordering::SeqCst);
         let members = self.members();
         let mut queue = self.lock();
+        let serving = members.serving();
         'next: while self.total.reached(&members.targets).is_none() {
             for at in 0..queue.len() {
-                let Some(target) = queue.get(at).and_then(|it| self.fits(it, &members)) else {
+                let Some(target) = queue
+                    .get(at)
+                    .and_then(|it| self.fits(it, &members, &serving))
+                else {
                     continue;
                 };
                 match self.place_at(&members.targets, target) {
@@ -111,24 +116,29 @@ impl GroupState {
     }
 
     /// The target that may serve somebody who waits now: of several the one that has least to do.
-    fn fits<'m>(&self, queued: &Queued, members: &'m Members) -> Option<&'m Arc<TargetState>> {
+    fn fits<'m>(
+        &self,
+        queued: &Queued,
+        members: &'m Members,
+        serving: &Serving,
+    ) -> Option<&'m Arc<TargetState>> {
         let all = &members.targets;
         let has_room = |it: &Arc<TargetState>| {
             let limit = self.limit(all, it);
             limit == 0 || it.in_flight() < limit
         };
         if let Some(bound) = &queued.bound {
-            let bound = members.find(bound);
-            return bound.filter(|it| queued.may_have_it(it) && has_room(it));
+            let place = members.place_of(bound)?;
+            let bound = all.get(place);
+            return bound.filter(|it| queued.may_have_it(it, serving.has(place)) && has_room(it));
         }
-        let may_serve = |it: &Arc<TargetState>| {
-            let tried = queued.tried.iter().any(|tried| Arc::ptr_eq(tried, it));
-            it.health().is_usable() && has_room(it) && takes_anybody(it, all) && !tried
-        };
         let turn = self.total.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let from = turn.checked_rem(all.len())?;
-        let (before, after) = all.split_at_checked(from)?;
-        let in_turn = after.iter().chain(before).filter(|it| may_serve(it));
+        let in_turn = (from..all.len()).chain(0..from);
+        let may_serve = in_turn.filter(|at| serving.gives(*at, queued, all));
+        let in_turn = may_serve
+            .filter_map(|at| all.get(at))
+            .filter(|it| has_room(it));
         in_turn.min_by_key(|it| {
             // As a share of its weight, in thousands.
             let weight = it.weight_now().max(1);

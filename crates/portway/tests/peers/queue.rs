@@ -259,3 +259,266 @@ fn who_waits_for_a_target_that_goes_down_is_served_by_another() {
     assert!(busy.answer().starts_with("http/1.1 200 "));
     stage.portway.stop();
 }
+
+/// What waits in the queue of the group `app`.
+fn waiting(stage: &Stage, wanted: &str) {
+    let line = "portway_target_group_queued{target_group=\"app\"} ";
+    eventually(format_args!("{wanted} wait"), || {
+        (stage.metric(line) == wanted).then_some(())
+    });
+}
+
+/// A group whose first target has an agent and takes one at a time.
+fn guarded(web: u16, first: (&Gate, &Agent), others: &str, more: &str) -> String {
+    format!(
+        "[process]\nzone = 'here'\n{}[target_group.app]\ntargets = [{{ name = 'a', address = '127.0.0.1:{}', zone = 'here', max_connections = 1, \
+         agent = {{ port = {}, interval = '50ms', timeout = '30s', send = \"how?\\n\" }} }}{others}]\n{more}\n[target_group.app.timeouts]\nqueue = '10m'\n",
+        listener("web", web, "app"),
+        first.0.target(),
+        first.1.port,
+    )
+}
+
+fn comes(web: u16) -> Client {
+    let mut client = Client::new(web);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client
+}
+
+#[test]
+fn who_waits_goes_to_backups_as_soon_as_they_serve() {
+    // What is said of the only primary target while three wait for it.
+    for word in ["down\n", "drain\n", "0%\n"] {
+        let [a, b, c] = [(); 3].map(|()| Gate::default());
+        let (web, agent) = (free_port(), Agent::start());
+        let [of_b, of_c] = [&b, &c].map(Gate::target);
+        let others = format!(
+            ", {{ address = '127.0.0.1:{of_b}', backup = true, max_connections = 1 }}, \
+             {{ address = '127.0.0.1:{of_c}', backup = true }}"
+        );
+        let text = guarded(web, (&a, &agent), &others, "");
+        let stage = Stage::new(&text);
+        for gate in [&b, &c] {
+            gate.open.store(true, Ordering::SeqCst);
+        }
+        let mut busy = comes(web);
+        a.arrived(1);
+        let mut clients: Vec<Client> = (0..3).map(|_| comes(web)).collect();
+        waiting(&stage, "3");
+        stage.becomes(&text.replace("queue = '10m'", "queue = '9m'"));
+        waiting(&stage, "3");
+        agent.says(word);
+        for client in &mut clients {
+            let answer = client.answer();
+            assert!(answer.starts_with("http/1.1 200 "), "{word}: {answer}");
+        }
+        // One backup serves at a time, however long its queue is.
+        let seen = [&a, &b, &c].map(|it| it.seen().len());
+        assert_eq!(seen, [1, 3, 0], "{word}");
+        a.open.store(true, Ordering::SeqCst);
+        assert!(busy.answer().starts_with("http/1.1 200 "));
+        waiting(&stage, "0");
+        stage.portway.stop();
+    }
+}
+
+#[test]
+fn who_waits_is_served_by_a_group_that_fails_open() {
+    for more in ["", "algorithm = { hash = 'path' }", "max_connections = 1"] {
+        let (a, web, agent) = (Gate::default(), free_port(), Agent::start());
+        let more = format!("when_none_healthy = 'fail_open'\n{more}");
+        let text = guarded(web, (&a, &agent), "", &more);
+        let stage = Stage::new(&text);
+        agent.says("down\n");
+        let mut clients: Vec<Client> = vec![comes(web)];
+        a.arrived(1);
+        clients.extend((0..3).map(|_| comes(web)));
+        waiting(&stage, "3");
+        stage.becomes(&text.replace("queue = '10m'", "queue = '9m'"));
+        waiting(&stage, "3");
+        a.open.store(true, Ordering::SeqCst);
+        for client in &mut clients {
+            let answer = client.answer();
+            assert!(answer.starts_with("http/1.1 200 "), "{more}: {answer}");
+        }
+        assert_eq!(a.seen().len(), 4);
+        stage.portway.stop();
+    }
+}
+
+#[test]
+fn who_waits_stays_in_the_zone() {
+    let [a, b] = [(); 2].map(|()| Gate::default());
+    let (web, agent) = (free_port(), Agent::start());
+    let others = format!(
+        ", {{ address = '127.0.0.1:{}', zone = 'elsewhere' }}",
+        b.target()
+    );
+    let text = guarded(web, (&a, &agent), &others, "");
+    let stage = Stage::new(&text);
+    b.open.store(true, Ordering::SeqCst);
+    let mut clients: Vec<Client> = vec![comes(web)];
+    a.arrived(1);
+    clients.extend((0..2).map(|_| comes(web)));
+    waiting(&stage, "2");
+    a.open.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    assert_eq!((a.seen().len(), b.seen().len()), (3, 0));
+    // Without any of the own zone the others serve.
+    a.open.store(false, Ordering::SeqCst);
+    let mut busy = comes(web);
+    a.arrived(4);
+    let mut waits = comes(web);
+    waiting(&stage, "1");
+    agent.says("down\n");
+    assert!(waits.answer().starts_with("http/1.1 200 "));
+    assert_eq!(b.seen().len(), 1);
+    a.open.store(true, Ordering::SeqCst);
+    assert!(busy.answer().starts_with("http/1.1 200 "));
+}
+
+/// So many that come at once, each on a connection of its own.
+fn come(web: u16, count: usize) -> Vec<Client> {
+    (0..count).map(|_| comes(web)).collect()
+}
+
+fn all_are_served(clients: &mut [Client]) {
+    for client in clients {
+        let answer = client.answer();
+        assert!(answer.starts_with("http/1.1 200 "), "{answer}");
+    }
+}
+
+/// Targets that take so many at once, one of them dead.
+fn crowded(web: u16, most: u32, gates: &[&Gate], more: &str) -> String {
+    let ports = gates.iter().map(|it| it.target());
+    let targets: Vec<String> = [free_port()]
+        .into_iter()
+        .chain(ports)
+        .map(|port| format!("{{ address = '127.0.0.1:{port}', max_connections = {most} }}"))
+        .collect();
+    format!(
+        "{}[target_group.app]\nretries = 2\ntargets = [{}]\n{more}\n[target_group.app.timeouts]\nqueue = '10m'\n",
+        listener("web", web, "app"),
+        targets.join(", ")
+    )
+}
+
+#[test]
+fn the_first_is_filled_before_the_next() {
+    let [a, b] = [(); 2].map(|()| Gate::default());
+    let web = free_port();
+    let text = crowded(web, 2, &[&a, &b], "algorithm = 'first'");
+    let stage = Stage::new(&text);
+    let mut clients = Vec::new();
+    // Who has come, and where all are then.
+    for (number, expected) in [(1, [1, 0]), (2, [2, 0]), (3, [2, 1]), (4, [2, 2])] {
+        clients.extend(come(web, 1));
+        let now = || [&a, &b].map(|it| it.seen().len());
+        eventually("it has arrived", || {
+            (now().iter().sum::<usize>() == number).then_some(())
+        });
+        assert_eq!(now(), expected);
+        if number == 2 {
+            stage.becomes(&text.replace("retries = 2", "retries = 3"));
+        }
+    }
+    clients.extend(come(web, 2));
+    waiting(&stage, "2");
+    // A higher limit of now is for those who wait.
+    stage.becomes(&text.replace("max_connections = 2", "max_connections = 3"));
+    waiting(&stage, "0");
+    eventually("they have arrived", || {
+        (a.seen().len() + b.seen().len() == 6).then_some(())
+    });
+    for gate in [&a, &b] {
+        gate.open.store(true, Ordering::SeqCst);
+    }
+    all_are_served(&mut clients);
+    assert_eq!((a.seen().len(), b.seen().len()), (3, 3));
+}
+
+#[test]
+fn the_load_of_a_key_is_bounded_while_all_are_busy() {
+    for (factor, bounded) in [("", false), ("hash_balance_factor = 150", true)] {
+        let [a, b, c] = [(); 3].map(|()| Gate::default());
+        let web = free_port();
+        let more = format!("algorithm = {{ hash = 'path' }}\n{factor}");
+        let text = crowded(web, 100, &[&a, &b, &c], &more);
+        let stage = Stage::new(&text);
+        let busiest = || {
+            let mut all = [&a, &b, &c].map(|it| it.seen().len());
+            all.sort_unstable();
+            all
+        };
+        let mut clients = Vec::new();
+        for count in 1..=12 {
+            clients.extend(come(web, 1));
+            eventually("it has arrived", || {
+                (busiest().iter().sum::<usize>() == count).then_some(())
+            });
+            if count == 6 {
+                stage.becomes(&text.replace("retries = 2", "retries = 3"));
+            }
+        }
+        let [_, second, most] = busiest();
+        match bounded {
+            // Of four targets, one of which is dead, each has half more than its share at most.
+            true => assert!(second > 0 && most <= 6, "{:?}", busiest()),
+            false => assert_eq!((second, most), (0, 12)),
+        }
+        for gate in [&a, &b, &c] {
+            gate.open.store(true, Ordering::SeqCst);
+        }
+        all_are_served(&mut clients);
+    }
+}
+
+#[test]
+fn the_queue_has_a_time_over_reloads_with_dead_targets_and_backups() {
+    let [a, b] = [(); 2].map(|()| Gate::default());
+    let (web, dead) = (free_port(), free_port());
+    let [of_a, of_b] = [&a, &b].map(Gate::target);
+    let first = format!("{{ address = '127.0.0.1:{of_a}', max_connections = 1 }}");
+    let text = |more: &str, time: &str| {
+        format!(
+            "{}[target_group.app]\nretries = 2\ntargets = [{first}{more}]\n[target_group.app.timeouts]\nqueue = '{time}'\n",
+            listener("web", web, "app"),
+        )
+    };
+    let stage = Stage::new(&text("", "1s"));
+    b.open.store(true, Ordering::SeqCst);
+    let mut busy = comes(web);
+    a.arrived(1);
+    let mut refused = 0;
+    let mut is_refused = |mut client: Client| {
+        let answer = client.answer();
+        assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+        refused += 1;
+        let faults = "portway_listener_faults_total{listener=\"web\",fault=\"queue_timeout\"} ";
+        eventually("the fault is counted", || {
+            (stage.metric(faults) == refused.to_string()).then_some(())
+        });
+    };
+    is_refused(comes(web));
+    // Its time goes on over a reload.
+    let waits = comes(web);
+    waiting(&stage, "1");
+    stage.becomes(&text("", "900ms"));
+    is_refused(waits);
+    // A target that is dead, and one that serves only where no other does.
+    stage.becomes(&text(
+        &format!(", {{ address = '127.0.0.1:{dead}', max_connections = 1 }}"),
+        "900ms",
+    ));
+    is_refused(comes(web));
+    let backup = format!(", {{ address = '127.0.0.1:{of_b}', backup = true }}");
+    stage.becomes(&text(&backup, "900ms"));
+    is_refused(comes(web));
+    assert_eq!((a.seen().len(), b.seen().len()), (1, 0));
+    a.open.store(true, Ordering::SeqCst);
+    all_are_served(std::slice::from_mut(&mut busy));
+    all_are_served(&mut [comes(web)]);
+}
