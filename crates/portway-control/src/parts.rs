@@ -14,10 +14,11 @@ use portway_dataplane::plane::{
     GroupParts, ListenerKey, ListenerParts, Machine, Plane, SocketPlace,
 };
 use portway_dataplane::service::Services;
+use portway_dataplane::stick_time;
 use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::SocketId;
 use portway_model::name::Name;
-use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
+use portway_model::snapshot::{Listener, Snapshot, StickTable, TargetGroup};
 use portway_model::span::{Origin, Sources};
 use portway_telemetry::metrics::{GroupNames, Names, Registry};
 use portway_telemetry::zone::Zone;
@@ -386,15 +387,16 @@ pub(crate) fn of_groups(
     parts.collect()
 }
 
-/// Stick tables: one that says the same as before has the same entries.
+/// Stick tables: one that says the same as before is the same, and another of that name has the entries that still fit.
 pub(crate) fn tables(before: Option<&Plane>, snapshot: &Snapshot) -> Vec<Arc<Table>> {
     let known = || {
         let before = before.into_iter();
         before.flat_map(|it| it.snapshot.stick_tables.iter().zip(&it.tables))
     };
-    let table = |table| {
-        let kept = known().find(|(it, _)| *it == table);
-        kept.map_or_else(|| Arc::new(Table::new(table)), |(_, kept)| kept.clone())
+    let table = |table: &StickTable| match known().find(|(it, _)| it.name == table.name) {
+        Some((before, kept)) if before == table => kept.clone(),
+        Some((_, kept)) => Arc::new(kept.next(table, stick_time())),
+        None => Arc::new(Table::new(table)),
     };
     snapshot.stick_tables.iter().map(table).collect()
 }

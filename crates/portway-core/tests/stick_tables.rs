@@ -11,6 +11,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 fn table(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> Table {
+    Table::new(&settings(key, size, expire, when_full))
+}
+
+fn settings(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> StickTable {
     let period = Some(Duration::from_secs(1));
     let store = [
         (Counter::OpenConnections, None),
@@ -20,7 +24,7 @@ fn table(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> T
         (Counter::Mark(0), None),
     ];
     let stored = |(counter, period)| StoredCounter { counter, period };
-    Table::new(&StickTable {
+    StickTable {
         name: Name::from("t"),
         key,
         size,
@@ -29,7 +33,7 @@ fn table(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> T
         target_key: TargetKey::Name,
         store: store.into_iter().map(stored).collect(),
         origin: Origin(Span::NONE),
-    })
+    }
 }
 
 #[expect(clippy::unwrap_used, reason = "a number is always a key of numbers")]
@@ -93,6 +97,100 @@ fn large_tables_keep_to_their_size() {
     assert!(table.used(50_000) <= 10_000);
     assert!(table.used(50_000) > 9_000, "{}", table.used(50_000));
     assert_eq!(table.entries(50_000).len(), table.used(50_000));
+}
+
+#[test]
+fn no_part_of_a_full_table_keeps_others_out() {
+    const SIZE: i64 = 5_000;
+    let table = table(KeyType::Number, 5_000, None, WhenFull::Evict);
+    let all: Vec<_> = (0..SIZE)
+        .map(|key| table.track(&number(key), 0).unwrap())
+        .collect();
+    assert!(table.get_or_make(&number(-1), 1).is_none());
+    // Wherever there is one that may go, anybody may come.
+    for (now, entry) in (1_000..).step_by(1_000).zip(&all) {
+        table.release(entry, now);
+        let key = number(SIZE + i64::try_from(now).unwrap());
+        let came = table.track(&key, now + 500);
+        assert!(came.is_some(), "{now}");
+        assert!(table.get(entry.key(), now + 500).is_none(), "{now}");
+        if now > 300_000 {
+            break;
+        }
+    }
+    assert_eq!(table.used(u64::MAX), 5_000);
+}
+
+#[test]
+fn settings_that_are_new_keep_what_fits() {
+    let first = settings(KeyType::Number, 100, Some(1_000), WhenFull::Evict);
+    let row = |change: fn(&mut StickTable)| {
+        let old = Table::new(&first);
+        for key in 1..=9 {
+            let entry = old.get_or_make(&number(key), 0).unwrap();
+            old.count(&entry, Event::General(0), 5, 0);
+            old.count(&entry, Event::Request, 2, u64::try_from(key).unwrap());
+        }
+        let tracked = old.track(&number(1), 10).unwrap();
+        let mut changed = first.clone();
+        change(&mut changed);
+        (old.next(&changed, 20), old, tracked)
+    };
+    let general = |table: &Table, key: i64, now: u64| {
+        let entry = table.get(&number(key), now)?;
+        table.read(&entry, Counter::General(0), now)
+    };
+    // Counters are the same for both, whoever counts.
+    for change in [
+        (|it| it.size = 200) as fn(&mut StickTable),
+        |it| it.size = 100_000,
+        |it| it.when_full = WhenFull::Refuse,
+        |it| it.expire = None,
+    ] {
+        let (new, old, tracked) = row(change);
+        old.count(&tracked, Event::General(0), 1, 30);
+        assert_eq!(
+            (general(&new, 1, 40), general(&new, 9, 40)),
+            (Some(6), Some(5))
+        );
+        assert_eq!(new.used(40), 9);
+        old.release(&tracked, 50);
+        let entry = new.get(&number(1), 50).unwrap();
+        assert_eq!(new.read(&entry, Counter::OpenConnections, 50), Some(0));
+    }
+    // Times are counted from the last use.
+    let (new, ..) = row(|it| it.expire = Some(Duration::from_millis(100)));
+    assert_eq!(
+        (general(&new, 9, 108), general(&new, 9, 109)),
+        (Some(5), None)
+    );
+    let (new, ..) = row(|it| it.expire = Some(Duration::from_secs(9)));
+    assert_eq!(general(&new, 9, 5_000), Some(5));
+    // The oldest go where there is less room, once somebody comes.
+    let (new, ..) = row(|it| it.size = 3);
+    new.get_or_make(&number(50), 30).unwrap();
+    assert_eq!(new.used(30), 3);
+    assert!(new.get(&number(1), 30).is_some() && new.get(&number(9), 30).is_some());
+    // What is stored still has its value, what is new begins with none, and the rest is gone.
+    let (new, ..) = row(|it| {
+        it.store.remove(1);
+        it.store.push(StoredCounter {
+            counter: Counter::General(3),
+            period: None,
+        });
+    });
+    let entry = new.get(&number(1), 40).unwrap();
+    let read = |counter| new.read(&entry, counter, 40);
+    assert_eq!(read(Counter::General(0)), Some(5));
+    assert_eq!(read(Counter::RequestRate), Some(2));
+    assert_eq!(
+        (read(Counter::General(3)), read(Counter::Connections)),
+        (Some(0), None)
+    );
+    assert_eq!(read(Counter::OpenConnections), Some(0));
+    // Keys of another type are no keys of it.
+    let (new, ..) = row(|it| it.key = KeyType::Address);
+    assert_eq!(new.used(40), 0);
 }
 
 #[test]

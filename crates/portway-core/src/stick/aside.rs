@@ -1,9 +1,20 @@
 //! A table beside another: it answers as that one would, and what happens to it changes nothing there.
 
 use super::entry::Entry;
-use super::{Key, Shard, Table, lock};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use super::{Held, Key, Shard, Table, lock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+impl Held {
+    /// Room for as many entries in the same parts, of which none is there yet.
+    fn aside(&self) -> Self {
+        Self {
+            used: AtomicUsize::new(self.used.load(Ordering::Relaxed)),
+            spread: self.spread.clone(),
+            ..Self::new(self.shards.len())
+        }
+    }
+}
 
 impl Table {
     /// A table beside this one. An entry is copied when it is first asked for.
@@ -15,10 +26,7 @@ impl Table {
             when_full: self.when_full,
             target_key: self.target_key,
             store: self.store.clone(),
-            used: AtomicUsize::new(self.used.load(Ordering::Relaxed)),
-            evicted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            shards: self.shards.iter().map(|_| Mutex::default()).collect(),
+            held: Arc::new(self.held.aside()),
             behind: Some(Arc::clone(self)),
         }
     }

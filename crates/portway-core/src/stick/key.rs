@@ -1,6 +1,5 @@
 //! Keys of stick tables.
 
-use crate::balance::hash_bytes;
 use crate::evaluate::Fetched;
 use portway_model::settings::KeyType;
 use std::fmt;
@@ -56,12 +55,6 @@ impl Key {
             KeyType::Binary { length: exact } => length == usize::from(exact),
         };
         fits.then(|| Self(bytes.into()))
-    }
-
-    /// Where it lies among the parts of a table.
-    pub(super) fn spread(&self) -> usize {
-        // Not the bits that a hash map uses are of interest here, only that they are spread.
-        usize::try_from(hash_bytes(&self.0) >> 32).unwrap_or_default()
     }
 
     /// The key as people write it.

@@ -14,6 +14,7 @@ use portway_model::expression::{Counter, StoredCounter};
 use portway_model::settings::{KeyType, TargetKey, WhenFull};
 use portway_model::snapshot::StickTable;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,9 @@ const SHARDED_FROM: usize = 4096;
 /// Of a full table so many entries go at once, as one part in this many.
 const EVICTED_PART: usize = 256;
 
+/// How often a key is looked at again because room was made for it in another part of its table, and somebody else took that.
+const TRIES: usize = 4;
+
 /// Milliseconds for which a part in which all is tracked is not looked through again.
 const STUCK: u64 = 100;
 
@@ -39,14 +43,34 @@ pub struct Table {
     when_full: WhenFull,
     target_key: TargetKey,
     store: Vec<StoredCounter>,
+    held: Arc<Held>,
+    /// The table that this one stands beside: see [`Table::aside`].
+    behind: Option<Arc<Table>>,
+}
+
+/// The entries of a table, which settings that are new leave as they are.
+#[derive(Debug)]
+struct Held {
     used: AtomicUsize,
     /// Entries that had to go because it was full.
     evicted: AtomicU64,
     /// Keys that had no room because nothing could go.
     refused: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
-    /// The table that this one stands beside: see [`Table::aside`].
-    behind: Option<Arc<Table>>,
+    /// Which part a key is in: nobody outside can know which keys share one.
+    spread: RandomState,
+}
+
+impl Held {
+    fn new(shards: usize) -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            spread: RandomState::new(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,21 +94,72 @@ impl Shard {
 impl Table {
     /// An empty table.
     pub fn new(table: &StickTable) -> Self {
-        let size = usize::try_from(table.size).unwrap_or(usize::MAX);
-        let shards = if size < SHARDED_FROM { 1 } else { SHARDS };
+        Self::with(table, Arc::new(Held::new(parts(table))))
+    }
+
+    fn with(table: &StickTable, held: Arc<Held>) -> Self {
         Self {
             key: table.key,
-            size,
+            size: usize::try_from(table.size).unwrap_or(usize::MAX),
             expire: table.expire.map(milliseconds),
             when_full: table.when_full,
             target_key: table.target_key,
             store: table.store.clone(),
-            used: AtomicUsize::new(0),
-            evicted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            held,
             behind: None,
         }
+    }
+
+    /// The table of this configuration, which was another before, with the entries of this one: the same where it stores the same,
+    /// so that who counts in one of them counts in both, else copies with the counters that are still stored. Empty where keys are of another type, or targets are known by something else.
+    /// Times begin with the last use of each entry; where there are too many of them, they go as new ones come.
+    #[must_use]
+    pub fn next(&self, table: &StickTable, now: u64) -> Self {
+        if table.key != self.key || table.target_key != self.target_key {
+            return Self::new(table);
+        }
+        if table.store != self.store {
+            let next = Self::new(table);
+            next.copy_all(self, now);
+            return next;
+        }
+        let held = match self.held.shards.len() == parts(table) {
+            true => Arc::clone(&self.held),
+            false => Arc::new(Held::new(parts(table))),
+        };
+        let next = Self::with(table, held);
+        if !Arc::ptr_eq(&self.held, &next.held) {
+            for entry in self.entries(now) {
+                if let Some(shard) = next.shard(entry.key()) {
+                    lock(shard).entries.insert(entry.key().clone(), entry);
+                    next.held.used.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if next.expire != self.expire {
+            for shard in &next.held.shards {
+                let mut shard = lock(shard);
+                shard.sweep_at = now;
+                let living = shard.entries.values().filter(|it| it.lives(now));
+                living.for_each(|it| it.use_until(it.used_at(), next.expiry(it.used_at())));
+            }
+        }
+        next
+    }
+
+    /// Takes over what another table has, as far as it is stored here; what counts open connections is counted anew.
+    fn copy_all(&self, from: &Self, now: u64) {
+        let is_kept = |it: &StoredCounter| it.counter != Counter::OpenConnections;
+        let place =
+            |it: &StoredCounter| self.store.iter().position(|own| own == it && is_kept(own));
+        let places: Vec<Option<usize>> = from.store.iter().map(place).collect();
+        let Ok(()) = from.for_each(now, |entry| {
+            let kept = places.iter().zip(entry.kept(now));
+            let kept = kept.filter_map(|(place, it)| Some(((*place)?, it)));
+            let expires = self.expiry(entry.used_at());
+            self.restore(entry.key(), kept, (entry.used_at(), expires), now);
+            Ok::<(), std::convert::Infallible>(())
+        });
     }
 
     /// The type of its keys.
@@ -99,12 +174,12 @@ impl Table {
 
     /// Entries that had to go because it was full, since it was made.
     pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+        self.held.evicted.load(Ordering::Relaxed)
     }
 
     /// Keys that had no room because nothing could go, since it was made; each time they came.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.held.refused.load(Ordering::Relaxed)
     }
 
     /// What its entries know a target by.
@@ -119,13 +194,13 @@ impl Table {
 
     /// Entries that are there. Some of them may be forgotten already: they are looked for now and then.
     pub fn used(&self, now: u64) -> usize {
-        for shard in &self.shards {
+        for shard in &self.held.shards {
             let mut shard = lock(shard);
             if now >= shard.sweep_at {
                 self.sweep(&mut shard, now);
             }
         }
-        self.used.load(Ordering::Relaxed)
+        self.held.used.load(Ordering::Relaxed)
     }
 
     /// The entry of a key, if there is one.
@@ -140,11 +215,40 @@ impl Table {
 
     /// The entry of a key, made where there is none; `None` where there is no room for it.
     pub fn get_or_make(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
-        let mut shard = lock(self.shard(key)?);
-        self.found_or_made(&mut shard, key, now)
+        self.found_or_made(key, now, |_| {})
     }
 
-    fn found_or_made(&self, shard: &mut Shard, key: &Key, now: u64) -> Option<Arc<Entry>> {
+    /// The same, which `then` has before anybody else can forget it.
+    fn found_or_made(&self, key: &Key, now: u64, then: impl Fn(&Entry)) -> Option<Arc<Entry>> {
+        let own = self.shard(key)?;
+        // Who comes to a part with few entries takes the room of those in others.
+        let mut spares = self.held.shards.len() > 1 && self.behind.is_none();
+        for _ in 0..TRIES {
+            let mut part = lock(own);
+            if let Some(entry) = self.found_or_made_in(&mut part, key, now, spares) {
+                then(&entry);
+                return Some(entry);
+            }
+            drop(part);
+            if !self.make_room_elsewhere(now) {
+                if !spares {
+                    break;
+                }
+                spares = false;
+            }
+        }
+        self.held.refused.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// `spares`: no entry of this part goes where it has few.
+    fn found_or_made_in(
+        &self,
+        shard: &mut Shard,
+        key: &Key,
+        now: u64,
+        spares: bool,
+    ) -> Option<Arc<Entry>> {
         if self.behind.is_some() && !shard.entries.contains_key(key) {
             self.take_over(shard, key);
         }
@@ -158,19 +262,20 @@ impl Table {
         if now >= shard.sweep_at {
             self.sweep(shard, now);
         }
-        if self.is_full() && !self.make_room(shard, now) {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        // Few is less than half of what each part would have.
+        let has_few = |shard: &Shard| shard.entries.len() * 2 * self.held.shards.len() < self.size;
+        if self.is_full() && (spares && has_few(shard) || !self.make_room(shard, now)) {
             return None;
         }
         let entry = Arc::new(Entry::new(key.clone(), &self.store));
         entry.use_until(now, self.expiry(now));
         shard.entries.insert(key.clone(), Arc::clone(&entry));
-        self.used.fetch_add(1, Ordering::Relaxed);
+        self.held.used.fetch_add(1, Ordering::Relaxed);
         Some(entry)
     }
 
     fn is_full(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.size
+        self.held.used.load(Ordering::Relaxed) >= self.size
     }
 
     /// Forgets the entry of a key, unless it is tracked. False where there is none or it stays.
@@ -191,7 +296,7 @@ impl Table {
     /// Every entry that is there now, in the order of the keys.
     pub fn entries(&self, now: u64) -> Vec<Arc<Entry>> {
         let mut all = Vec::new();
-        for shard in &self.shards {
+        for shard in &self.held.shards {
             let shard = lock(shard);
             let living = shard.entries.values().filter(|entry| entry.lives(now));
             all.extend(living.map(Arc::clone));
@@ -207,7 +312,7 @@ impl Table {
         now: u64,
         mut act: impl FnMut(&Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        for shard in &self.shards {
+        for shard in &self.held.shards {
             let living: Vec<Arc<Entry>> = {
                 let shard = lock(shard);
                 let living = shard.entries.values().filter(|entry| entry.lives(now));
@@ -279,13 +384,7 @@ impl Table {
 
     /// Begins to track the entry of a key, made where there is none: it is not forgotten until [`Table::release`].
     pub fn track(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
-        let entry = {
-            let mut shard = lock(self.shard(key)?);
-            let entry = self.found_or_made(&mut shard, key, now)?;
-            // Held before anybody else can forget it.
-            entry.hold();
-            entry
-        };
+        let entry = self.found_or_made(key, now, Entry::hold)?;
         entry.raise(self.places(&[Counter::OpenConnections]), 1, now);
         self.count(&entry, Event::Connection, 1, now);
         Some(entry)
@@ -314,12 +413,18 @@ impl Table {
     }
 
     fn shard(&self, key: &Key) -> Option<&Mutex<Shard>> {
-        let parts = self.shards.len().max(1);
-        self.shards.get(key.spread() % parts)
+        let held = &self.held;
+        match &*held.shards {
+            [only] => Some(only),
+            shards => {
+                let number = held.spread.hash_one(key.as_bytes()) % shards.len().max(1) as u64;
+                shards.get(usize::try_from(number).ok()?)
+            }
+        }
     }
 
     fn gone(&self, count: usize) {
-        self.used.fetch_sub(count, Ordering::Relaxed);
+        self.held.used.fetch_sub(count, Ordering::Relaxed);
     }
 
     fn sweep(&self, shard: &mut Shard, now: u64) {
@@ -327,6 +432,18 @@ impl Table {
         // Looking through it costs as much as it has entries: once in a part of their lives is enough.
         let pause = self.expire.map_or(u64::MAX, |expire| expire / 8 + 1);
         shard.sweep_at = now.saturating_add(pause);
+    }
+
+    /// Makes room in the part of a full table that has most entries of which some can go. False where none can anywhere.
+    #[cold]
+    fn make_room_elsewhere(&self, now: u64) -> bool {
+        let [_, _, ..] = &*self.held.shards else {
+            return false;
+        };
+        let mut parts: Vec<_> = self.held.shards.iter().collect();
+        parts.sort_by_cached_key(|it| std::cmp::Reverse(lock(it).entries.len()));
+        let mut parts = parts.into_iter();
+        parts.any(|part| self.make_room(&mut lock(part), now))
     }
 
     /// Makes room in a full table. False where nothing can go.
@@ -340,7 +457,14 @@ impl Table {
         }
         let free = shard.entries.values().filter(|entry| entry.trackers() == 0);
         let mut ages: Vec<u64> = free.map(|entry| entry.used_at()).collect();
-        let count = (shard.entries.len() / EVICTED_PART + 1).min(ages.len());
+        // More where it may have fewer than it had.
+        let over = self
+            .held
+            .used
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.size);
+        let count = shard.entries.len() / EVICTED_PART + 1 + over.div_ceil(self.held.shards.len());
+        let count = count.min(ages.len());
         let Some(last) = count.checked_sub(1) else {
             // All is tracked: whoever asks next need not look through it again at once.
             shard.stuck_until = now.saturating_add(STUCK);
@@ -354,8 +478,17 @@ impl Table {
             !goes
         });
         self.gone(gone);
-        self.evicted.fetch_add(gone as u64, Ordering::Relaxed);
+        let evicted = &self.held.evicted;
+        evicted.fetch_add(gone as u64, Ordering::Relaxed);
         gone > 0
+    }
+}
+
+/// How many parts a table has.
+fn parts(table: &StickTable) -> usize {
+    match usize::try_from(table.size) {
+        Ok(size) if size < SHARDED_FROM => 1,
+        _ => SHARDS,
     }
 }
 

@@ -350,15 +350,16 @@ fn files_of_traefik_are_watched_as_traefik_does() {
 fn what_was_counted_of_clients_goes_on() {
     let one = Echo::start("one");
     let web = free_port();
-    let text = |more: &str| {
+    let with = |more: &str, table: &str| {
         let web = listener("web", web, "app");
         let app = group("app", &[one.port]);
         format!(
             "{web}[[listener.web.rule]]\ntrack = {{ key = 'source', table = 'seen' }}\n\
              [[listener.web.rule]]\nwhen = 'counter(requests, tracked(0)) > 2'\ndeny = 429\n\
-             {app}{more}[stick_table.seen]\nkey = 'address'\nsize = 100\nstore = ['requests']\n"
+             {app}{more}[stick_table.seen]\nkey = 'address'\n{table}\n"
         )
     };
+    let text = |more: &str| with(more, "size = 100\nstore = ['requests']");
     let stage = Stage::new(&text(""));
     let status = || {
         let mut client = Client::new(web);
@@ -368,6 +369,19 @@ fn what_was_counted_of_clients_goes_on() {
     assert_eq!([status(), status()], ["200", "200"]);
     stage.becomes(&text("retries = 2\n"));
     assert_eq!(status(), "429");
+    // A table that is another keeps what fits into it.
+    for table in [
+        "size = 200\nstore = ['requests']",
+        "size = 20000\nstore = ['requests']",
+        "size = 20000\nexpire = '1h'\nstore = ['requests']",
+        "size = 20000\nexpire = '1h'\nstore = ['errors', 'requests', 'request_rate per 10s']",
+        "size = 10\nwhen_full = 'refuse'\nstore = ['requests']",
+    ] {
+        stage.becomes(&with("", table));
+        assert_eq!(status(), "429", "{table}");
+    }
+    stage.becomes(&with("", "size = 10\nstore = ['requests']").replace("'address'", "'text'"));
+    assert_eq!([status(), status(), status()], ["200", "200", "429"]);
 }
 
 #[test]
