@@ -36,6 +36,9 @@ async fn watch(weak: Weak<Circuit>, period: Duration) {
         let Some(circuit) = weak.upgrade() else {
             return;
         };
+        if circuit.is_replaced() {
+            return;
+        }
         if let Some(state) = circuit.look(now) {
             emit(&Event::CircuitBreakerChanged {
                 circuit_breaker: circuit.settings.name.as_str(),
@@ -65,7 +68,7 @@ async fn rises(circuit: &Weak<Circuit>, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
         tokio::time::sleep(left.min(RISE)).await;
         match circuit.upgrade() {
-            Some(circuit) if left > RISE => circuit.rise(Instant::now()),
+            Some(circuit) if left > RISE && !circuit.is_replaced() => circuit.rise(Instant::now()),
             _ => return,
         }
     }

@@ -227,6 +227,10 @@ impl Breaker {
         layout: &Layout,
         settings: &CircuitBreaker,
     ) -> Option<State> {
+        if let State::Open { until } = &mut self.state {
+            // Where the configuration has begun to say a shorter time meanwhile.
+            *until = (*until).min(now + settings.open_for);
+        }
         let before = self.state;
         let all = counted.first().copied().unwrap_or(0);
         // That old requests leave the window is no news of the service.
@@ -370,6 +374,22 @@ mod tests {
             at(second, 0, 0);
         }
         assert_eq!(at(70, 3, 1), ("closed", 1000));
+    }
+
+    #[test]
+    fn it_is_open_no_longer_than_the_settings_of_now_say() {
+        let (now, mut settings) = (Instant::now(), errors());
+        let layout = Layout::of(&settings);
+        let slots = vec![0; layout.slots()];
+        let until = now + settings.open_for;
+        let mut breaker = Breaker::new(State::Open { until });
+        settings.open_for = seconds(3);
+        assert_eq!(breaker.look(now, &slots, &layout, &settings), None);
+        let until = now + seconds(3);
+        assert_eq!(breaker.state(), State::Open { until });
+        settings.open_for = seconds(60);
+        breaker.look(now + seconds(1), &slots, &layout, &settings);
+        assert_eq!(breaker.state(), State::Open { until });
     }
 
     #[test]

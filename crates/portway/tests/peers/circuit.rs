@@ -56,9 +56,20 @@ fn it_opens_stays_so_over_a_reload_and_an_upgrade_and_recovers() {
         );
     };
     nobody("open");
-    fs::write(&stage.file, format!("{first}max_pending = 9\n")).unwrap();
-    stage.command(&["reload"]).good();
-    nobody("after a reload");
+    let others = text(
+        web,
+        a.port,
+        &breaker.replace(
+            "min_requests = 10",
+            "min_requests = 11, check_period = '90ms'",
+        ),
+        "",
+    );
+    for next in [format!("{first}max_pending = 9\n"), others] {
+        fs::write(&stage.file, next).unwrap();
+        stage.command(&["reload"]).good();
+        nobody("after a reload");
+    }
     assert!(begun.elapsed() > Duration::from_secs(5) || state(&metrics(), "app") == "1");
     let explained = stage
         .command(&["explain", "--", "GET", &format!("http://127.0.0.1:{web}/")])
