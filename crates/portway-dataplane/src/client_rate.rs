@@ -38,6 +38,8 @@ struct Debt {
     /// In milliseconds, as all here.
     grace: u64,
     owed: u64,
+    /// What was paid and is less than a millisecond yet, in thousandths of a byte.
+    rest: u64,
     /// The client is waited for since this tick.
     since: Option<u64>,
     bytes: u64,
@@ -49,6 +51,7 @@ impl ClientRate {
             rate: rate.into(),
             grace: u64::try_from(wanted.grace.as_millis()).unwrap_or(u64::MAX),
             owed: 0,
+            rest: 0,
             since: None,
             bytes: 0,
         };
@@ -100,8 +103,9 @@ impl Debt {
         }
         let moved = flow.bytes.saturating_sub(self.bytes);
         self.bytes = flow.bytes;
-        let paid = moved.saturating_mul(1000) / self.rate;
-        self.owed = self.owed.saturating_sub(paid);
+        let paid = moved.saturating_mul(1000).saturating_add(self.rest);
+        self.rest = paid % self.rate;
+        self.owed = self.owed.saturating_sub(paid / self.rate);
         self.since = flow.waits.then_some(now);
         if self.owed > self.grace {
             return None;
@@ -133,6 +137,30 @@ mod tests {
             it.look(second * 10, flow, None).is_err()
         });
         failed.map(|(second, ..)| *second)
+    }
+
+    #[test]
+    fn bytes_that_come_one_by_one_are_paid_for_too() {
+        let wanted = MinRate {
+            request: 2000,
+            grace: Duration::from_secs(5),
+            ..MinRate::default()
+        };
+        // For so many bytes a second, looked at for each of them, the second at which it was too much.
+        let fails_at = |speed: u64| {
+            let mut it = ClientRate::new(wanted, 0);
+            let failed = (0..60 * speed).find(|bytes| {
+                let flow = Flow {
+                    waits: true,
+                    bytes: *bytes,
+                };
+                it.look(bytes * 10 / speed, flow, None).is_err()
+            });
+            failed.map(|bytes| bytes / speed)
+        };
+        assert_eq!(fails_at(4000), None);
+        assert_eq!(fails_at(2000), None);
+        assert_eq!(fails_at(1000), Some(10));
     }
 
     #[test]
