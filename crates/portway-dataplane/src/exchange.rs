@@ -153,6 +153,8 @@ pub(crate) struct Ledger {
     pub(crate) uploaded: Cell<Option<Duration>>,
     pub(crate) response_head: Option<Duration>,
     pub(crate) attempts: u32,
+    /// What the target of the last attempt has answered.
+    pub(crate) target_status: Option<u16>,
     pub(crate) status: u16,
     pub(crate) head_in: u64,
     pub(crate) body_in: Cell<u64>,
@@ -309,6 +311,7 @@ impl<'c> Exchange<'c> {
                 connected: None,
                 response_head: None,
                 attempts: 0,
+                target_status: None,
                 status: 0,
                 uploaded: Cell::new(None),
                 body_in: Cell::new(0),

@@ -308,6 +308,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
         target: target.map(|target| target.name.as_str()),
         address: place.and_then(|target| parts.targets.get(target)?.address()),
         attempts: x.ledger.attempts,
+        status: x.ledger.target_status,
         connection_reused: x.attempt.reused,
     }
 }
@@ -670,6 +671,7 @@ fn connection_record<'a>(
                 .target
                 .and_then(|target| states.targets.get(target)?.address()),
             attempts: passed.attempts,
+            status: None,
             connection_reused: false,
         };
     }

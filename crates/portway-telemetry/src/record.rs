@@ -108,6 +108,8 @@ pub struct Upstream<'a> {
     pub address: Option<SocketAddr>,
     /// Attempts made; 0 if Portway answered by itself.
     pub attempts: u32,
+    /// What it answered in the last attempt, whatever the client was told.
+    pub status: Option<u16>,
     /// The last attempt used a connection that was open already.
     pub connection_reused: bool,
 }

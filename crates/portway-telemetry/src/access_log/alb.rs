@@ -32,8 +32,8 @@ pub(super) fn exchange(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>
         out.push(b' ');
         number(u64::from(record.status), out);
     }
-    let of_target = head.filter(|_| record.status >= 100);
-    status(of_target.map(|_| record.status), out);
+    let of_target = upstream.status.filter(|_| asked);
+    status(of_target, out);
     counted(record.bytes_in, record.bytes_out, out);
     out.extend_from_slice(b" \"");
     match record.method {
@@ -63,12 +63,7 @@ pub(super) fn exchange(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>
         (false, 100..) => Some("fixed-response"),
         (false, _) => None,
     };
-    end(
-        action,
-        record.fault,
-        (upstream.address, of_target.map(|_| record.status)),
-        out,
-    );
+    end(action, record.fault, (upstream.address, of_target), out);
 }
 
 /// Appends the line of a TCP connection.

@@ -35,6 +35,7 @@ fn full() -> Record<'static> {
         target: Some("app1"),
         address: "[2001:db8::1]:8080".parse().ok(),
         attempts: 2,
+        status: Some(200),
         connection_reused: true,
     };
     record.durations = Durations {
@@ -136,6 +137,15 @@ fn golden_alb() {
             r#""app.example.com" "-" - 2000-10-10T13:55:36.042Z "forward" "-" "bad_response" "[2001:db8::1]:8080" "200" "-" "-" -"#
         ),
     );
+    // The target said something else than the client was told, or nothing in time.
+    for (of_target, expected) in [(Some(404), "404"), (None, "-")] {
+        record.upstream.status = of_target;
+        let line = line(Format::Alb, &record);
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert_eq!(fields.get(8..10), Some(&["200", expected][..]));
+        let last = format!("\"{expected}\" \"-\" \"-\" -\n");
+        assert!(line.ends_with(&last), "{line}");
+    }
     // An answer of our own, to a host with a port.
     record.upstream = Upstream::default();
     record.durations = Durations {
