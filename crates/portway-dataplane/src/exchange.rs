@@ -1,7 +1,6 @@
 //! One request and its response: everything that is known of it, and what rules see of it.
 //!
-//! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
-//! early return cannot forget it.
+//! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an early return cannot forget it.
 
 use crate::buffer::Buffer;
 use crate::captures::Captures;
@@ -128,6 +127,7 @@ pub(crate) struct Attempt {
     /// Where the exchange ended in a queue: the one target that it waited for.
     pub(crate) waited_for: Option<usize>,
     pub(crate) reused: bool,
+    pub(crate) status: Option<u16>,
     /// Its response is a good one once it is whole, and took so long until its head came.
     pub(crate) good: Cell<Option<Duration>>,
 }
@@ -153,8 +153,6 @@ pub(crate) struct Ledger {
     pub(crate) uploaded: Cell<Option<Duration>>,
     pub(crate) response_head: Option<Duration>,
     pub(crate) attempts: u32,
-    /// What the target of the last attempt has answered.
-    pub(crate) target_status: Option<u16>,
     pub(crate) status: u16,
     pub(crate) head_in: u64,
     pub(crate) body_in: Cell<u64>,
@@ -311,7 +309,6 @@ impl<'c> Exchange<'c> {
                 connected: None,
                 response_head: None,
                 attempts: 0,
-                target_status: None,
                 status: 0,
                 uploaded: Cell::new(None),
                 body_in: Cell::new(0),

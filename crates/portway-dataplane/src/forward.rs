@@ -97,7 +97,7 @@ async fn respond(
     };
     x.scratch.deadlines.responded(&x.connection.timer);
     let status = x.scratch.response.status();
-    x.ledger.target_status = Some(status);
+    x.attempt.status = Some(status);
     if is_tried_again(x, status, &response) {
         return Err(Fault::refused_status(status));
     }

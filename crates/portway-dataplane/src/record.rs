@@ -308,7 +308,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
         target: target.map(|target| target.name.as_str()),
         address: place.and_then(|target| parts.targets.get(target)?.address()),
         attempts: x.ledger.attempts,
-        status: x.ledger.target_status,
+        status: x.attempt.status,
         connection_reused: x.attempt.reused,
     }
 }
