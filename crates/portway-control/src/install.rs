@@ -183,9 +183,9 @@ pub async fn install(
     neighbour: &Neighbour,
     (before, history): (Option<StateFrom>, History),
 ) -> Result<(Running, Diagnostics), Diagnostics> {
-    let workers = worker_count(&snapshot);
+    let workers = worker_count(&snapshot.process);
     // A change of root may hide it later.
-    memory::available(false);
+    memory::available(workers, false);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
     let names = Arc::new(NameBook::default());
     let (snapshot, asked) = members::expanded(snapshot, &names).await;
@@ -295,8 +295,8 @@ pub(crate) fn ticket_keys() -> Result<Arc<TicketKeys>, Diagnostic> {
 }
 
 /// A worker for each core unless told otherwise.
-fn worker_count(snapshot: &Snapshot) -> usize {
-    match snapshot.process.workers {
+pub(crate) fn worker_count(process: &Process) -> usize {
+    match process.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count.into(),
     }

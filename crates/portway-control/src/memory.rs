@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use portway_dataplane::live::ProcessState;
@@ -15,11 +15,25 @@ use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::MemoryFigures;
 use rustix::process::{Resource, getrlimit};
 
+use crate::install::worker_count;
+
 /// Between two looks at how full the budget is.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The state that began is over once nobody had to wait for so long.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// Bytes of addresses that a worker takes beside what it serves: its stack (2 MiB), and what the allocator of the system reserves for a thread.
+const WORKER_ADDRESSES: u64 = 66 * 1024 * 1024;
+
+/// Bytes that are too few to serve anybody in: what is allocated beside the budget may end the process.
+const LITTLE: u64 = 32 * 1024 * 1024;
+
+/// Bytes that there are at least where a limit is known: 0 would be none.
+const LEAST: u64 = 1024 * 1024;
+
+/// Address space that the program had taken when it was looked at first, before anybody was served.
+static TAKEN: OnceLock<u64> = OnceLock::new();
 
 /// What was found of the machine last: after a change of root it may not be seen any more.
 static FOUND: AtomicU64 = AtomicU64::new(0);
@@ -29,15 +43,21 @@ static FOUND: AtomicU64 = AtomicU64::new(0);
 /// 0: no limit is known.
 pub(crate) fn budget(process: &Process) -> u64 {
     match process.max_memory {
-        0 => available(process.chroot.is_some()) / 2,
+        0 => available(worker_count(process), process.chroot.is_some()) / 2,
         configured => configured,
     }
 }
 
 /// Bytes that this process may have: the least of the limits of its control groups, its own, and what the machine has; 0 where none is
 /// known. `moved`: the process may have changed its root, and see less than it saw at first; that counts all the same.
-pub(crate) fn available(moved: bool) -> u64 {
-    let own = [Resource::As, Resource::Data].map(|it| getrlimit(it).current);
+pub(crate) fn available(workers: usize, moved: bool) -> u64 {
+    let taken = *TAKEN.get_or_init(|| line(&read("/proc/self/status"), "VmSize:").unwrap_or(0));
+    let taken = taken + WORKER_ADDRESSES * workers as u64;
+    let addresses = getrlimit(Resource::As).current;
+    let own = [
+        addresses.map(|limit| left_of(limit, taken)),
+        getrlimit(Resource::Data).current,
+    ];
     let found = of_groups(Path::new("/"))
         .into_iter()
         .chain(own.into_iter().flatten())
@@ -54,12 +74,28 @@ pub(crate) fn available(moved: bool) -> u64 {
     }
 }
 
+/// What a limit of the address space leaves. That counts what is reserved and never used too, of which the program has several times
+/// what it needs.
+fn left_of(limit: u64, taken: u64) -> u64 {
+    limit.saturating_sub(taken).max(LEAST)
+}
+
 /// What there is to say of the budget: more than the process may have is no limit, and the system would end it before.
 pub(crate) fn check(process: &Process) -> Option<Diagnostic> {
-    judge(process.max_memory, available(process.chroot.is_some()))
+    judge(
+        process.max_memory,
+        available(worker_count(process), process.chroot.is_some()),
+    )
 }
 
 fn judge(configured: u64, available: u64) -> Option<Diagnostic> {
+    if available > 0 && available < LITTLE && configured == 0 {
+        let message = format!(
+            "this process may have {available} bytes for what it serves: requests get 503 soon, and the system may end it"
+        );
+        let help = "raise the limit of its address space (`ulimit -v`) or of its control group, or take fewer `workers`";
+        return Some(Diagnostic::warning(Code::Install, Span::NONE, message).help(help));
+    }
     if available == 0 || configured <= available {
         return None;
     }
@@ -189,14 +225,27 @@ mod tests {
         assert_eq!(line(text, "MemTotal:"), Some(24_688_840 * 1024));
         assert_eq!(line(text, "VmRSS:"), None);
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
-        assert!(available(false) > 1 << 20);
-        assert!(available(true) <= available(false));
+        assert!(available(2, false) > 1 << 20);
+        assert!(available(2, true) <= available(2, false));
     }
 
     #[test]
-    fn more_than_there_is_is_no_limit() {
+    fn of_addresses_counts_what_is_left() {
+        for (limit, taken, expected) in [
+            (400 << 20, 262 << 20, 138 << 20),
+            (200 << 20, 262 << 20, LEAST),
+            (262 << 20, 262 << 20, LEAST),
+        ] {
+            assert_eq!(left_of(limit, taken), expected, "{limit} {taken}");
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_is_no_limit_and_little_is_told() {
         for (configured, available, is_told) in [
-            (0, 100, false),
+            (0, LITTLE, false),
+            (0, LITTLE - 1, true),
+            (0, 0, false),
             (100, 100, false),
             (101, 100, true),
             (101, 0, false),

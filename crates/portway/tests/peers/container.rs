@@ -1,5 +1,5 @@
 //! The memory that a container may have: a control group of its own, whose limit is the budget where nobody says another, and in which
-//! nothing is ended by the system however much slow clients send.
+//! nothing is ended by the system however much slow clients send; and the address space that a process may have.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -131,6 +131,21 @@ fn fill(stage: &Stage, inside: &mut Vec<Client>, probe: &mut Client) -> Vec<Clie
     }
 }
 
+/// The rest of each upload; how many of them were served whole.
+fn end(uploads: &mut [Client]) -> usize {
+    let rest = "y".repeat(BODY - BEGUN);
+    let mut served = 0;
+    for client in uploads {
+        let _ = client.0.get_mut().write_all(rest.as_bytes());
+        let head = client.answer();
+        // Those that came before it was seen to be full may have come too late.
+        let is_served = head.starts_with("http/1.1 200 ");
+        assert!(is_served || head.starts_with("http/1.1 503 "), "{head}");
+        served += usize::from(is_served);
+    }
+    served
+}
+
 #[test]
 fn its_limit_is_the_budget_and_slow_clients_bring_nobody_down() {
     const MIB: u64 = 1 << 20;
@@ -190,16 +205,7 @@ fn its_limit_is_the_budget_and_slow_clients_bring_nobody_down() {
     let faults = number(&stage, FAULTS);
     assert!(faults >= 4, "{faults}");
     // They end: those that were let in are served whole, and there is room again.
-    let rest = "y".repeat(BODY - BEGUN);
-    let mut served = 0;
-    for client in &mut uploads {
-        let _ = client.0.get_mut().write_all(rest.as_bytes());
-        let head = client.answer();
-        // Those that came before it was seen to be full may have come too late.
-        let is_served = head.starts_with("http/1.1 200 ");
-        assert!(is_served || head.starts_with("http/1.1 503 "), "{head}");
-        served += usize::from(is_served);
-    }
+    let served = end(&mut uploads);
     assert!(served > 20, "{served} of {}", uploads.len());
     eventually("all is given back", || {
         (number(&stage, BUFFERS) <= 64 * 1024).then_some(())
@@ -216,4 +222,37 @@ fn its_limit_is_the_budget_and_slow_clients_bring_nobody_down() {
     assert_eq!(number(&stage, BUDGET), 5 * MIB);
     assert_eq!(Client::new(web).ask("/"), "one");
     assert_eq!(container.killed(), 0);
+}
+
+/// Kilobytes of addresses; the program reserves a good part of them and uses little of that.
+const FEW_ADDRESSES: [&str; 4] = ["sh", "-c", "ulimit -v 500000; exec \"$@\"", "sh"];
+
+#[test]
+fn a_limit_of_the_address_space_leaves_room_for_the_program() {
+    let (one, web, dead) = (Echo::start("one"), free_port(), free_port());
+    let text = |retries: u8| {
+        let held = format!("retries = {retries}\nretry_body_bytes = '1MiB'\n");
+        listener("web", web, "app") + &group("app", &[dead, one.port]) + &held
+    };
+    let stage = Stage::started_by(Scene::new(), &text(2), &FEW_ADDRESSES);
+    let (process, budget) = (stage.process(), number(&stage, BUDGET));
+    assert!(budget < 500_000 * 1024 / 2, "{budget}");
+    let mut inside: Vec<Client> = (0..250).map(|_| Client::new(web)).collect();
+    for client in &mut inside {
+        assert_eq!(client.ask("/"), "one");
+    }
+    let mut probe = inside.pop().unwrap();
+    let mut uploads = fill(&stage, &mut inside, &mut probe);
+    assert!(uploads.len() > 5, "{} within {budget}", uploads.len());
+    fs::write(&stage.file, text(3)).unwrap();
+    stage.command(&["reload"]).good();
+    // What it has taken since then is part of the budget, and does not make it less.
+    assert_eq!(number(&stage, BUDGET), budget);
+    assert_eq!(status_of(&mut probe), "503");
+    assert!(end(&mut uploads) > 5);
+    assert_eq!(status_of(&mut probe), "200");
+    assert_eq!(Client::new(web).ask("/"), "one");
+    assert_eq!(stage.process(), process);
+    let log = stage.first.log();
+    assert!(!log.contains("memory allocation"), "{log}");
 }
