@@ -9,6 +9,7 @@ use crate::answers::{self, Answer, Body};
 use crate::body::{self, Patience};
 use crate::exchange::{Exchange, How};
 use crate::fault::{Fault, TOO_LONG};
+use crate::fields::is_alike;
 use crate::group;
 use crate::record;
 use crate::serve::while_there;
@@ -257,6 +258,25 @@ fn own_fields(x: &Exchange<'_>, asked: &Authorize<Resolved>) -> Vec<(String, Vec
     own
 }
 
+/// True for a header that the client must not send, because targets may take it for one that the service alone gives the request.
+fn is_forgotten(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
+    let mut named = asked.copy_headers.iter();
+    let spelt = |with: u8| -> Vec<u8> {
+        let letters = name.iter().map(|byte| match byte {
+            b'-' | b'_' => with,
+            byte => *byte,
+        });
+        letters.collect()
+    };
+    named.any(|it| is_alike(it.as_bytes(), name))
+        || is_granted(asked, name)
+        || (asked.copy_matching.is_some()
+            && [b'-', b'_']
+                .map(spelt)
+                .iter()
+                .any(|it| is_granted(asked, it)))
+}
+
 /// True for a header that the service alone gives the request.
 fn is_granted(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
     let mut named = asked.copy_headers.iter();
@@ -294,7 +314,7 @@ fn forget(x: &mut Exchange<'_>, asked: &Authorize<Resolved>) {
     let scratch = &mut *x.scratch;
     let (request, edits) = (&scratch.request, &mut scratch.request_edits);
     edits.remove_where(request.fields(), x.arena.filled(), |name, _| {
-        is_granted(asked, name)
+        is_forgotten(asked, name)
     });
 }
 
@@ -328,12 +348,13 @@ fn cookie_name(set: &[u8]) -> &[u8] {
 
 /// Gives the response the cookies that the service set, in place of the target's of these names.
 pub(crate) fn give_cookies(x: &mut Exchange<'_>) {
-    let given = x.scratch.given.as_mut();
-    let given = given.map_or_else(Vec::new, |given| std::mem::take(&mut given.cookies));
+    let scratch = &mut *x.scratch;
+    let Some(given) = scratch.given.as_ref().map(|given| &given.cookies) else {
+        return;
+    };
     if given.is_empty() {
         return;
     }
-    let scratch = &mut *x.scratch;
     let arena = x.response.as_ref().map(crate::buffer::Buffer::filled);
     let is_given = |value: &[u8]| given.iter().any(|it| cookie_name(it) == cookie_name(value));
     let edits = &mut scratch.response_edits;
@@ -341,7 +362,7 @@ pub(crate) fn give_cookies(x: &mut Exchange<'_>) {
     edits.remove_where(fields, arena.unwrap_or_default(), |name, value| {
         Known::of(name) == Known::SetCookie && is_given(value)
     });
-    for value in &given {
+    for value in given {
         edits.add(b"Set-Cookie", |out| out.extend_from_slice(value));
     }
 }

@@ -41,6 +41,9 @@ fn what_the_service_says_holds() {
             "X-Ask: header/X-User/anna/x-right-a/read/Set-Cookie/session%3D1",
             "x-user: eve",
             "X-RIGHT-b: write",
+            // Targets may take these for the same.
+            "X_User: eve",
+            "X_Right-c: write",
         ],
     );
     let line = |text: &str| yes.lines().any(|it| it.trim_end() == text);

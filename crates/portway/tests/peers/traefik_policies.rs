@@ -166,6 +166,8 @@ const ROWS: &[Row] = &[
                         "X-Forwarded-Tls-Client-Cert: forged",
                         "-H",
                         "X-Forwarded-Tls-Client-Cert-Info: forged",
+                        "-H",
+                        "X_Forwarded_Tls_Client_Cert: forged",
                     ],
                     &[
                         " 200 ",

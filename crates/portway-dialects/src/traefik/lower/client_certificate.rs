@@ -3,7 +3,7 @@
 use super::super::matcher::{expression, test};
 use super::super::schema::Section;
 use super::chain::Chain;
-use super::middleware::set_header;
+use super::middleware::own_header;
 use portway_model::expression::{
     CertificateField, CertificateInfo, Matcher, NameAttribute, Template, TemplatePart, Transform,
     Value,
@@ -37,8 +37,8 @@ pub(super) fn lower(section: &Section, chain: &mut Chain, at: Span) {
         let shown = Value::ClientCertificate(CertificateField::Present);
         let told = expression(Value::ClientCertificate(field), transforms);
         let told = Template(vec![TemplatePart::Expression(Spanned::new(told, at))]);
-        let set = set_header(name, told);
-        chain.when(test(shown, Matcher::True, at), vec![set], at);
+        let set = own_header(name, told).into();
+        chain.when(test(shown, Matcher::True, at), set, at);
     };
     if section.is_on("pem") {
         let pem = vec![Transform::Base64];

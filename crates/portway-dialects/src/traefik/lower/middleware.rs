@@ -5,7 +5,7 @@ use super::super::model::{Object, Provider};
 use super::super::schema::{Section, Value as Said};
 use super::chain::Chain;
 use super::{Lowering, client_certificate, headers};
-use portway_model::action::{Action, AnswerBody, FixedResponse};
+use portway_model::action::{Action, AnswerBody, FixedResponse, NamePattern};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{UserDraft, UserlistDraft};
 use portway_model::expression::{
@@ -219,7 +219,9 @@ impl Lowering<'_> {
         };
         chain.always(authenticate, at);
         if let Some(header) = section.some_text("headerField") {
-            chain.always(set_header(header.value, of(Value::BasicUser)), header.span);
+            for action in own_header(header.value, of(Value::BasicUser)) {
+                chain.always(action, header.span);
+            }
         }
         if section.is_on("removeHeader") {
             let name = "Authorization".to_owned();
@@ -533,6 +535,19 @@ pub(super) fn set_header(name: &str, value: Template<Named>) -> Action<Named> {
         name: canonical(name),
         value,
     }
+}
+
+/// Sets a header that only Traefik may set: what the client sends under a name that targets may take for the same, with `_` for
+/// `-`, goes no further.
+pub(super) fn own_header(name: &str, value: Template<Named>) -> [Action<Named>; 2] {
+    let letters = name.trim().chars().map(|letter| match letter {
+        '-' | '_' => "[-_]".to_owned(),
+        letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+        other => format!("\\x{:02x}", u32::from(other)),
+    });
+    let pattern = format!("^(?i:{})$", letters.collect::<String>());
+    let alike = NamePattern::Regex(Spanned::bare(pattern));
+    [Action::RemoveHeaders(alike), set_header(name, value)]
 }
 
 /// A header's name as Go writes it.
