@@ -3,7 +3,9 @@
 use crate::connection::{Connection, TlsDetails};
 use portway_core::certificate::Certificate;
 use portway_core::evaluate::openssl_cipher_name;
-use portway_core::proxy_protocol::{Ends, TYPE_OF_TLS, Tell, TellTls, write_v1, write_v2};
+use portway_core::proxy_protocol::{
+    Ends, TYPE_OF_TLS, Tell, TellCertificate, TellTls, write_v1, write_v2,
+};
 use portway_model::settings::{ProxyPart, ProxyProtocol, SendProxy};
 use std::net::SocketAddr;
 
@@ -50,7 +52,7 @@ fn write_all(
         unique_id: request_id.filter(|_| told(ProxyPart::UniqueId)),
         tls: told(ProxyPart::Tls).then(|| TellTls {
             spoken: tls.is_some(),
-            certificate: tls.is_some_and(|tls| tls.certificate.is_some()),
+            certificate: tls.and_then(certificate),
             version: tls.map(|tls| tls.version.as_bytes()),
             common_name: subject,
             key: key.as_ref().map(String::as_bytes),
@@ -76,6 +78,14 @@ fn write_all(
         ..own
     };
     write_v2(ends, told, out);
+}
+
+/// What is told of the client's certificate: what was found of it, where it may be any.
+fn certificate(tls: &TlsDetails) -> Option<TellCertificate> {
+    tls.certificate.as_ref().map(|_| TellCertificate {
+        resumed: tls.resumed,
+        verify: u32::from(tls.verdict.last),
+    })
 }
 
 fn common_name(tls: &TlsDetails) -> Option<&[u8]> {

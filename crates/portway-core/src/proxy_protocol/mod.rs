@@ -11,7 +11,7 @@ mod write;
 
 pub use parts::{Part, Parts};
 pub use read::{Header, MAX_HEADER, Read, begins_header, read};
-pub use write::{Tell, TellTls, write_v1, write_v2};
+pub use write::{Tell, TellCertificate, TellTls, write_v1, write_v2};
 
 use std::net::SocketAddr;
 
@@ -41,7 +41,8 @@ pub const TYPE_OF_TLS: u8 = parts::kind::SSL;
 /// Bits of what [`parts::kind::SSL`] says of the client: it speaks TLS, it showed a certificate on this connection, and in
 /// this session.
 const CLIENT_TLS: u8 = 0x01;
-const CLIENT_CERTIFICATE: u8 = 0x02 | 0x04;
+const CERTIFICATE_NOW: u8 = 0x02;
+const CERTIFICATE_IN_SESSION: u8 = 0x04;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! They are kept as they came, since few are ever asked for; which are well-formed was seen when the header was read. Of
 //! several of one type the last counts, as in HAProxy 2.6.
 
-use super::{CLIENT_CERTIFICATE, CLIENT_TLS};
+use super::{CERTIFICATE_IN_SESSION, CERTIFICATE_NOW, CLIENT_TLS};
 use portway_model::proxied::ProxyField;
 
 /// Types of parts (section 2.2 of the specification), and of those within [`kind::SSL`].
@@ -93,7 +93,7 @@ impl<'b> Parts<'b> {
             ProxyField::NetworkNamespace => self.of(kind::NETNS).map(Part::Bytes),
             ProxyField::Tls => Some(Part::Truth(tls().is_some())),
             ProxyField::Verified => Some(Part::Truth(tls().is_some_and(|(client, verify, _)| {
-                client & CLIENT_CERTIFICATE != 0 && verify == [0; 4]
+                client & (CERTIFICATE_NOW | CERTIFICATE_IN_SESSION) != 0 && verify == [0; 4]
             }))),
             ProxyField::TlsVersion => within(kind::SSL_VERSION),
             ProxyField::CommonName => within(kind::SSL_CN),

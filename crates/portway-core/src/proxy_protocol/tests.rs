@@ -275,10 +275,12 @@ proptest! {
     #[test]
     fn headers_there_and_back(
         ends in any_ends(), alpn in value(), authority in value(), version in value(), name in value(),
+        verify in prop_oneof![Just(0_u32), 1_u32..100],
         others in proptest::collection::vec((0xE0..=0xFF_u8, proptest::collection::vec(any::<u8>(), 0..40)), 0..5),
-        flags: [bool; 4], rest: Vec<u8>, cut: prop::sample::Index, flip: prop::sample::Index,
+        flags: [bool; 5], rest: Vec<u8>, cut: prop::sample::Index, flip: prop::sample::Index,
     ) {
-        let [checksum, with_tls, spoken, certificate] = flags;
+        let [checksum, with_tls, spoken, certificate, resumed] = flags;
+        let certificate = certificate.then_some(TellCertificate { resumed, verify });
         let tls = TellTls {
             spoken, certificate, version: version.as_deref(), common_name: name.as_deref(),
             ..TellTls::default()
@@ -314,7 +316,7 @@ proptest! {
                 prop_assert_eq!(of(field), expected.as_deref().map(Part::Bytes));
             }
             prop_assert_eq!(of(ProxyField::Tls), Some(Part::Truth(with)));
-            prop_assert_eq!(of(ProxyField::Verified), Some(Part::Truth(with && certificate)));
+            prop_assert_eq!(of(ProxyField::Verified), Some(Part::Truth(with && certificate.is_some() && verify == 0)));
             for (at, (of, _)) in others.iter().enumerate() {
                 let last = others[at..].iter().rfind(|(it, _)| it == of);
                 prop_assert_eq!(told.parts.of(*of), last.map(|(_, value)| *value));

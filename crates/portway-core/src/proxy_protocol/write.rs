@@ -1,8 +1,8 @@
 //! Writes a header.
 
 use super::{
-    CLIENT_CERTIFICATE, CLIENT_TLS, Ends, LOCAL, PROXY, SIGNATURE, TCP4, TCP6, checksum::crc32c,
-    parts::kind,
+    CERTIFICATE_IN_SESSION, CERTIFICATE_NOW, CLIENT_TLS, Ends, LOCAL, PROXY, SIGNATURE, TCP4, TCP6,
+    checksum::crc32c, parts::kind,
 };
 use std::io::Write;
 use std::net::IpAddr;
@@ -46,8 +46,8 @@ impl Tell<'_> {
 pub struct TellTls<'a> {
     /// The client speaks TLS.
     pub spoken: bool,
-    /// It showed a certificate, which was verified.
-    pub certificate: bool,
+    /// The certificate that it showed.
+    pub certificate: Option<TellCertificate>,
     /// The version, such as `TLSv1.3`.
     pub version: Option<&'a [u8]>,
     /// The common name of the client's certificate.
@@ -58,6 +58,15 @@ pub struct TellTls<'a> {
     pub signature: Option<&'a [u8]>,
     /// The cipher suite.
     pub cipher: Option<&'a [u8]>,
+}
+
+/// What is told of a client's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TellCertificate {
+    /// It was shown before: the session is resumed.
+    pub resumed: bool,
+    /// What was found of it, by OpenSSL's numbers, as HAProxy tells it; 0: it is good.
+    pub verify: u32,
 }
 
 /// Appends the line of version 1. `None`: this is a connection of our own, or the client did not come over TCP.
@@ -137,13 +146,13 @@ fn write_parts(tell: Tell<'_>, out: &mut Vec<u8>) -> Option<usize> {
     if let Some(tls) = tell.tls {
         let mut value = Vec::new();
         let bits = if tls.spoken { CLIENT_TLS } else { 0 };
-        let certificate = if tls.certificate {
-            CLIENT_CERTIFICATE
-        } else {
-            0
+        let certificate = match tls.certificate {
+            None => 0,
+            Some(TellCertificate { resumed: true, .. }) => CERTIFICATE_IN_SESSION,
+            Some(_) => CERTIFICATE_NOW | CERTIFICATE_IN_SESSION,
         };
-        // 0 says that the certificate was verified; anything else that there is none.
-        let verify = u32::from(!tls.certificate);
+        // 0 says that there is one that was verified.
+        let verify = tls.certificate.map_or(1, |certificate| certificate.verify);
         value.push(bits | certificate);
         value.extend_from_slice(&verify.to_be_bytes());
         if tls.spoken {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::certificates::{Issuer, Key, certificate, join};
+use crate::certificates::{everybody, join};
 use crate::stage::own_certificate;
 use crate::support::{PATIENCE, Portway, Scene, eventually, free_port, local};
 
@@ -266,15 +266,8 @@ fn parts_are_passed_on_to_the_target_that_answers() {
 fn haproxy_and_portway_send_the_same_header() {
     let scene = Scene::new();
     let [ours, theirs, back] = [free_port(), free_port(), free_port()];
-    certificate(
-        &scene,
-        "ec",
-        Key::Ecdsa,
-        "a.example",
-        &["a.example"],
-        Issuer::Own,
-    );
-    join(&scene, "all.pem", &["ec.pem", "ec.key"]);
+    everybody(&scene);
+    join(&scene, "all.pem", &["stranger.pem", "stranger.key"]);
     let _back = scene.python(
         back,
         "import socket, sys, threading\n\
@@ -288,7 +281,8 @@ fn haproxy_and_portway_send_the_same_header() {
         format!(
             "global\n    tune.ssl.default-dh-param 2048\ndefaults\n    mode tcp\n    timeout connect 5s\n    \
              timeout client 20s\n    timeout server 20s\n\
-             listen front\n    bind 127.0.0.1:{port} ssl crt all.pem\n    \
+             listen front\n    bind 127.0.0.1:{port} ssl crt all.pem ca-file ca.pem verify optional \
+             ca-ignore-err all crt-ignore-err all\n    \
              server back 127.0.0.1:{back} send-proxy-v2 proxy-v2-options {options}\n"
         )
     };
@@ -296,7 +290,7 @@ fn haproxy_and_portway_send_the_same_header() {
     scene.file("theirs.cfg", file(theirs));
     let _portway = scene.portway_with(&["ours.cfg"]);
     let _haproxy = scene.serve(theirs, "haproxy", &["-db", "-f", "theirs.cfg"]);
-    let sent = |port: u16| -> Vec<(u8, Vec<u8>)> {
+    let sent = |port: u16, client: &[&str]| -> Vec<(u8, Vec<u8>)> {
         let connect = format!("127.0.0.1:{port}");
         let asked = [
             "s_client",
@@ -310,7 +304,7 @@ fn haproxy_and_portway_send_the_same_header() {
             "-ciphersuites",
             "TLS_AES_128_GCM_SHA256",
         ];
-        let got = scene.run_with("end", "openssl", &asked);
+        let got = scene.run_with("end", "openssl", &[&asked, client].concat());
         let digits = got.stdout.trim();
         let byte =
             |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
@@ -326,7 +320,8 @@ fn haproxy_and_portway_send_the_same_header() {
                 3 => all.push((of, vec![value.len() as u8])),
                 // Without a certificate HAProxy has 0 there, which would say that one was verified (section 2.2.5).
                 0x20 => {
-                    all.push((of, vec![value[0]]));
+                    let known = if value[0] == 1 { 1 } else { 5 };
+                    all.push((of, value[..known].to_vec()));
                     all.extend(parts_of(&value[5..]));
                 }
                 _ => all.push((of, value)),
@@ -335,11 +330,25 @@ fn haproxy_and_portway_send_the_same_header() {
         all.sort();
         all
     };
-    let [a, b] = [theirs, ours].map(|port| plain(sent(port)));
-    assert_eq!(a, b);
     let key = (0x25, b"EC256".to_vec());
     let signature = (0x24, b"ecdsa-with-SHA256".to_vec());
-    assert!(b.contains(&key) && b.contains(&signature), "{b:?}");
+    // That a client showed a certificate does not say that it is a good one: 26 is one that is for no
+    // client, the last that is wrong with it.
+    for (client, told) in [
+        ("", vec![1]),
+        ("client", vec![7, 0, 0, 0, 0]),
+        ("stranger", vec![7, 0, 0, 0, 26]),
+    ] {
+        let [certificate, own] = ["pem", "key"].map(|it| format!("{client}.{it}"));
+        let shows = match client {
+            "" => Vec::new(),
+            _ => vec!["-cert", &*certificate, "-key", &*own],
+        };
+        let [a, b] = [theirs, ours].map(|port| plain(sent(port, &shows)));
+        assert_eq!(a, b, "{client}");
+        assert!(b.contains(&key) && b.contains(&signature), "{b:?}");
+        assert!(b.contains(&(0x20, told)), "{client} {b:?}");
+    }
 }
 
 fn parts_of(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
