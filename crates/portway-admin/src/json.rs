@@ -37,6 +37,18 @@ pub struct Status {
     /// Certificates in the order of the configuration.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Revocation lists that clients and targets are judged by, of each authority the first that is over.
+    #[serde(default)]
+    pub revocation_lists: Vec<RevocationList>,
+}
+
+/// A revocation list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RevocationList {
+    /// The authority in words.
+    pub issuer: String,
+    /// When it is over, seconds since 1970: then no certificate of the authority is accepted.
+    pub next_update: i64,
 }
 
 /// A process that has served before and finishes what it has.
@@ -521,6 +533,15 @@ impl From<&LoadedCertificate> for Certificate {
     }
 }
 
+impl From<control::RevocationListStatus> for RevocationList {
+    fn from(it: control::RevocationListStatus) -> Self {
+        Self {
+            issuer: it.issuer,
+            next_update: it.next_update,
+        }
+    }
+}
+
 impl From<control::CertificateStatus> for Certificate {
     fn from(it: control::CertificateStatus) -> Self {
         Self {
@@ -645,6 +666,11 @@ impl From<control::Status> for Status {
             draining: status.draining.into_iter().map(Into::into).collect(),
             earlier: status.earlier.into_iter().map(Into::into).collect(),
             certificates: status.certificates.into_iter().map(Into::into).collect(),
+            revocation_lists: status
+                .revocation_lists
+                .into_iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 }

@@ -299,6 +299,7 @@ mod tests {
             draining: Vec::new(),
             earlier: Vec::new(),
             certificates: Vec::new(),
+            revocation_lists: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod figures;
 mod listener;
+mod revocation;
 mod staples;
 mod upstream;
 
@@ -19,7 +20,7 @@ use portway_model::snapshot::{Certificate, Snapshot, TlsPolicy};
 use portway_model::span::{Sources, Span};
 use rustls_pki_types::UnixTime;
 
-pub(crate) use figures::figures as certificate_figures;
+pub(crate) use figures::{figures as certificate_figures, list_figures};
 use staples::staple;
 pub(crate) use staples::{NotAsked, Staples};
 pub use upstream::GroupTls;
@@ -119,6 +120,7 @@ pub fn load(
             identities: &identities,
             tickets,
             sources,
+            now,
             renewable: &mut renewable,
             found: &mut found,
             judges: String::new(),
@@ -135,6 +137,7 @@ pub fn load(
             group,
             identities: &identities,
             sources,
+            now,
             renewable: &mut renewable,
             found: &mut found,
         };

@@ -18,6 +18,7 @@ use crate::tls::client::RenewableKey;
 use crate::tls::identity::{Identity, IdentityError, PemSource, load_identity};
 use crate::tls::pem::{self, PemError};
 use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
+use crate::tls::revocation::RevocationList;
 use crate::tls::staple::Staple;
 use crate::tls::x509::{CertificateFacts, PublicKeyKind, moment};
 
@@ -27,6 +28,8 @@ pub struct Certificates {
     listeners: Vec<OfListener>,
     /// Targets are shown these, by the position of the certificate.
     targets: Vec<(usize, Arc<RenewableKey>)>,
+    /// What clients and targets are judged by.
+    lists: Vec<RevocationList>,
     state: Mutex<State>,
     /// Who fetches answers of OCSP, once this is at work.
     stapler: OnceLock<Arc<Stapler>>,
@@ -133,6 +136,18 @@ impl Certificates {
             no_match,
             certificates,
         });
+    }
+
+    pub(crate) fn add_list(&mut self, list: RevocationList) {
+        self.lists.push(list);
+    }
+
+    /// Of each authority the revocation list that is the first to be over.
+    pub(crate) fn lists(&self) -> Vec<&RevocationList> {
+        let mut lists: Vec<&RevocationList> = self.lists.iter().collect();
+        lists.sort();
+        lists.dedup_by(|next, kept| next.issuer == kept.issuer);
+        lists
     }
 
     /// Has answers of OCSP fetched from now on.

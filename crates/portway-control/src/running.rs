@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
 use crate::bind::{self, SocketFiles};
-use crate::certificates::certificate_figures;
+use crate::certificates::{certificate_figures, list_figures};
 use crate::change::Changing;
 use crate::circuits;
 use crate::drains::{self, Drains, LastTimes};
@@ -278,6 +278,7 @@ impl Running {
         let logs = self.threads().as_ref().map(|it| it.logs.figures());
         let identities = installed.certificates.identities();
         let certificates = certificate_figures(&installed.plane.snapshot, &identities);
+        let lists = list_figures(&installed.certificates);
         let process = ProcessFigures {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
@@ -290,6 +291,7 @@ impl Running {
             tables: &tables,
             logs: logs.as_deref().unwrap_or_default(),
             certificates: &certificates,
+            revocation_lists: &lists,
         };
         let targets = |group: usize, target: usize| {
             let targets = installed.targets.get(group);

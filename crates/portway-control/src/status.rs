@@ -33,6 +33,8 @@ pub struct Status {
     pub earlier: Vec<EarlierProcess>,
     /// Certificates in the order of the configuration.
     pub certificates: Vec<CertificateStatus>,
+    /// Revocation lists that clients and targets are judged by.
+    pub revocation_lists: Vec<RevocationListStatus>,
 }
 
 /// A certificate.
@@ -50,6 +52,15 @@ pub struct CertificateStatus {
     pub ocsp_until: Option<i64>,
     /// Its authority says that it is revoked.
     pub revoked: bool,
+}
+
+/// The revocation lists of an authority.
+#[derive(Debug, Clone)]
+pub struct RevocationListStatus {
+    /// The authority in words.
+    pub issuer: String,
+    /// When the first of them is over, in seconds since 1970: then nobody of the authority is accepted.
+    pub next_update: i64,
 }
 
 /// The process.
@@ -223,6 +234,7 @@ impl Running {
             draining: self.drains.all(),
             earlier: self.drains.earlier.all(),
             certificates: certificates(snapshot, &installed.certificates),
+            revocation_lists: revocation_lists(&installed.certificates),
         };
         status.follow_process();
         status
@@ -278,6 +290,15 @@ impl Running {
             requests,
         }
     }
+}
+
+fn revocation_lists(all: &Certificates) -> Vec<RevocationListStatus> {
+    let lists = all.lists().into_iter();
+    let status = lists.map(|list| RevocationListStatus {
+        issuer: list.issuer.clone(),
+        next_update: list.next_update,
+    });
+    status.collect()
 }
 
 fn certificates(snapshot: &Snapshot, all: &Certificates) -> Vec<CertificateStatus> {

@@ -47,6 +47,8 @@ fn of_certificate(why: &CertificateError) -> HandshakeFailure {
         | CertificateError::NotValidYetContext { .. } => HandshakeFailure::Expired,
         CertificateError::UnknownIssuer => HandshakeFailure::UnknownAuthority,
         CertificateError::Revoked => HandshakeFailure::Revoked,
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => HandshakeFailure::CrlExpired,
         _ => HandshakeFailure::BadCertificate,
     }
 }
@@ -95,6 +97,10 @@ mod tests {
                 HandshakeFailure::UnknownAuthority,
             ),
             (CertificateError::Revoked, HandshakeFailure::Revoked),
+            (
+                CertificateError::ExpiredRevocationList,
+                HandshakeFailure::CrlExpired,
+            ),
             (
                 CertificateError::BadSignature,
                 HandshakeFailure::BadCertificate,

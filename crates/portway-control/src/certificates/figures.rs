@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use portway_model::snapshot::Snapshot;
-use portway_telemetry::metrics::{CertificateFigures, MOST_CERTIFICATES};
+use portway_telemetry::metrics::{CertificateFigures, MOST_CERTIFICATES, RevocationListFigures};
 use rustls_pki_types::UnixTime;
 
+use crate::renewal::Certificates;
 use crate::tls::identity::Identity;
 
 /// Figures of the certificates of a configuration, in its order; of too many those that expire first.
@@ -24,6 +25,22 @@ pub(crate) fn figures<'s>(
         .collect();
     if figures.len() > MOST_CERTIFICATES {
         figures.sort_by_key(|it| it.not_after);
+        figures.truncate(MOST_CERTIFICATES);
+    }
+    figures
+}
+
+/// Figures of revocation lists; of too many those that are over first.
+pub(crate) fn list_figures(all: &Certificates) -> Vec<RevocationListFigures<'_>> {
+    let lists = all.lists().into_iter();
+    let mut figures: Vec<RevocationListFigures<'_>> = lists
+        .map(|list| RevocationListFigures {
+            issuer: &list.issuer,
+            next_update: list.next_update,
+        })
+        .collect();
+    if figures.len() > MOST_CERTIFICATES {
+        figures.sort_by_key(|it| it.next_update);
         figures.truncate(MOST_CERTIFICATES);
     }
     figures

@@ -1,6 +1,6 @@
 //! TLS of a listener: what its clients are shown, and the settings that go with each certificate.
 
-use super::{policy, read_pems};
+use super::{policy, read_pems, revocation};
 use crate::files;
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
@@ -18,6 +18,7 @@ use portway_model::snapshot::{CertificateId, Clients, Listener, ListenerTls, Sna
 use portway_model::span::Sources;
 use rustls::ServerConfig;
 use rustls::server::ClientHello;
+use rustls_pki_types::UnixTime;
 use std::sync::Arc;
 
 /// Names of certificates that a warning lists.
@@ -78,6 +79,7 @@ pub(super) struct Loading<'a> {
     pub(super) identities: &'a [Option<Arc<Identity>>],
     pub(super) tickets: &'a Arc<TicketKeys>,
     pub(super) sources: &'a Sources,
+    pub(super) now: UnixTime,
     pub(super) renewable: &'a mut Certificates,
     pub(super) found: &'a mut Diagnostics,
     /// What tells those who judge clients from others.
@@ -270,6 +272,10 @@ impl Loading<'_> {
         });
         let [ca, unnamed_ca, crl] = texts;
         let (ca, unnamed_ca, crl) = (ca?, unnamed_ca?, crl?);
+        if let Some(text) = &crl {
+            let at = (span, self.now);
+            revocation::note(&settings.who, text, at, self.renewable, self.found);
+        }
         // Only OpenSSL's judgement tells what is wrong with a certificate that is let pass.
         let (judge, ignored) = match asked.auth.takes_any() {
             true => (CertificateJudge::Openssl, (Faults::ALL, Faults::ALL)),

@@ -1,6 +1,6 @@
 //! TLS towards the targets of a group: of the group, of targets with settings of their own, of its checks.
 
-use super::{SYSTEM_BUNDLES, policy, read_pem, read_pems};
+use super::{SYSTEM_BUNDLES, policy, read_pem, read_pems, revocation};
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
 use crate::tls::client::{
@@ -15,7 +15,7 @@ use portway_model::settings::ServerName as NameToSend;
 use portway_model::snapshot::{TargetGroup, TargetTls, UpstreamTls};
 use portway_model::span::{Sources, Span};
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{ServerName, UnixTime};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +64,7 @@ pub(super) struct Loading<'a> {
     pub(super) group: &'a TargetGroup,
     pub(super) identities: &'a [Option<Arc<Identity>>],
     pub(super) sources: &'a Sources,
+    pub(super) now: UnixTime,
     pub(super) renewable: &'a mut Certificates,
     pub(super) found: &'a mut Diagnostics,
 }
@@ -136,7 +137,11 @@ impl Loading<'_> {
             }
         };
         let crl = match &tls.crl {
-            Some(path) => Some(read_pem(&folder.join(path), span, found)?),
+            Some(path) => {
+                let text = read_pem(&folder.join(path), span, found)?;
+                revocation::note(&who, &text, (span, self.now), self.renewable, found);
+                Some(text)
+            }
             None => None,
         };
         let target = Target {

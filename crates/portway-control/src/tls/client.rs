@@ -254,6 +254,11 @@ pub enum Untrusted {
         /// Its first second, in seconds since 1970.
         not_before: i64,
     },
+    /// The time of the revocation list that would say whether it is revoked is over.
+    ListExpired {
+        /// When the next one was to be there, in seconds since 1970.
+        next_update: i64,
+    },
     /// No authority that we trust has signed it.
     UnknownAuthority {
         /// Who issued it, in words.
@@ -295,6 +300,7 @@ impl fmt::Display for Untrusted {
             }
             Self::Expired { not_after } => write!(f, "the certificate expired on {}", day(*not_after)),
             Self::NotYetValid { not_before } => write!(f, "the certificate is valid only from {} on", day(*not_before)),
+            Self::ListExpired { next_update } => write!(f, "whether the certificate is revoked is not known: the revocation list of its authority expired on {}, and a new one is needed", day(*next_update)),
             Self::UnknownAuthority { self_signed: true, .. } => f.write_str("the certificate is self-signed and not among the given ones: give it as the CA to trust it"),
             Self::UnknownAuthority { issuer, .. } => write!(f, "the certificate is issued by an unknown authority (`{issuer}`), or the target does not send its whole chain"),
             Self::OtherKey { issuer, self_signed: true } => write!(f, "the certificate is self-signed, and the given CA has its name (`{issuer}`) but another key: the target's certificate was made anew and the CA file is outdated, or this is not the target"),
@@ -413,6 +419,7 @@ impl Chain {
         let named =
             WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
                 .with_crls(lists)
+                .enforce_revocation_expiration()
                 .build();
         Ok(named.ok().map(|named| Self { roots, named, crls }))
     }
@@ -426,7 +433,9 @@ impl Chain {
     ) -> Result<(), Error> {
         let (end_entity, intermediates) = shown;
         let crls: Vec<_> = self.crls.iter().collect();
-        let revocation = webpki::RevocationOptionsBuilder::new(&crls).ok();
+        let revocation = webpki::RevocationOptionsBuilder::new(&crls)
+            .map(|it| it.with_expiration_policy(webpki::ExpirationPolicy::Enforce))
+            .ok();
         let verified = webpki::EndEntityCert::try_from(end_entity).and_then(|certificate| {
             certificate
                 .verify_for_usage(
@@ -636,6 +645,11 @@ fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Un
         CertificateError::NotValidYet => Untrusted::NotYetValid {
             not_before: facts.not_before,
         },
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+            Untrusted::ListExpired {
+                next_update: seconds(next_update),
+            }
+        }
         CertificateError::UnknownIssuer => unknown_authority(facts),
         CertificateError::BadSignature => Untrusted::OtherKey {
             issuer: facts.issuer.clone(),

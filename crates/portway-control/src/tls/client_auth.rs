@@ -2,7 +2,7 @@
 //! themselves.
 //!
 //! A certificate in the file of CAs is trusted as it is, and where revocation lists are given, every certificate of a chain needs
-//! one that does not name it. Where OpenSSL's judgement is asked for, `judge` has it.
+//! one that does not name it and whose time is not over. Where OpenSSL's judgement is asked for, `judge` has it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::judge::Judge;
 use super::link::List;
 use super::pem::{self, PemError};
 use super::policy::Policy;
+use super::revocation::newest_first;
 use super::server::provider;
 use super::signature;
 use super::x509::{CertificateFacts, Validity};
@@ -131,7 +132,10 @@ pub(super) fn revocation_lists(
             let none = "there is no `X509 CRL` block in it";
             Err(none.to_owned())
         }
-        Ok(lists) => Ok(lists),
+        Ok(mut lists) => {
+            newest_first(&mut lists);
+            Ok(lists)
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -161,6 +165,7 @@ impl Good {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
                     .with_crls(lists)
+                    .enforce_revocation_expiration()
                     .allow_unauthenticated()
                     .build();
             Some(verifier.map_err(|error| ClientsError::RevocationLists(error.to_string()))?)

@@ -6,7 +6,7 @@
 //! [`pem`] (text → blocks) ▸ [`x509`] (what a certificate says) ▸ [`identity`] (chain + key, checked) ▸ [`resolver`] (SNI → identity)
 //! ▸ [`policy`] (versions and cipher suites, with the tables [`ciphers`] and [`aws_policies`]) ▸ [`tickets`] (resumption) ▸ [`server`] (downstream) and [`client`] (upstream, with `sessions`).
 //! [`client_auth`] judges certificates of clients, with `judge` and `link` as OpenSSL does.
-//! [`self_signed`] makes certificates for trying things out.
+//! [`revocation`] says until when revocation lists are good. [`self_signed`] makes certificates for trying things out.
 
 pub mod aws_policies;
 pub mod ciphers;
@@ -18,6 +18,7 @@ pub mod identity;
 pub mod pem;
 pub mod policy;
 pub mod resolver;
+pub mod revocation;
 pub mod self_signed;
 pub mod server;
 mod sessions;

@@ -282,6 +282,7 @@ fn rendered(plane: &Plane) -> String {
         draining: [0; 3],
         names: NameFigures::default(),
         certificates: &[],
+        revocation_lists: &[],
     };
     plane
         .metrics

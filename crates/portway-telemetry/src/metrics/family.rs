@@ -24,6 +24,7 @@ pub enum Family {
     OcspFetches,
     CertificateNotAfter,
     CertificateOcspUntil,
+    RevocationListNextUpdate,
     Draining,
     Drains,
     DrainCutConnections,
@@ -106,7 +107,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 67] = [
+    pub const ALL: [Family; 68] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -124,6 +125,7 @@ impl Family {
         Family::OcspFetches,
         Family::CertificateNotAfter,
         Family::CertificateOcspUntil,
+        Family::RevocationListNextUpdate,
         Family::Draining,
         Family::Drains,
         Family::DrainCutConnections,
@@ -221,6 +223,7 @@ impl Family {
             Family::OcspFetches => ("portway_ocsp_fetches_total", Counter, &["result"], "Answers of OCSP that were asked for, in fetches: ok, failed (none came), refused (it may not be shown: of another certificate, not signed, over), revoked."),
             Family::CertificateNotAfter => ("portway_certificate_not_after_seconds", Gauge, &["certificate"], "When a certificate of the configuration expires, in seconds since 1970-01-01 UTC; of more than a thousand those that do first."),
             Family::CertificateOcspUntil => ("portway_certificate_ocsp_until_seconds", Gauge, &["certificate"], "Until when the answer of OCSP is true that clients are shown with a certificate, in seconds since 1970-01-01 UTC; 0 where one is wanted and there is none."),
+            Family::RevocationListNextUpdate => ("portway_revocation_list_next_update_seconds", Gauge, &["issuer"], "When the first of the revocation lists of an authority is over, in seconds since 1970-01-01 UTC: from then on none of its certificates is accepted; of more than a thousand those that are over first."),
             Family::Draining => ("portway_draining", Gauge, &["kind"], "What is left of the process, of listeners and of targets that drain, in connections; for targets in requests or TCP connections."),
             Family::Drains => ("portway_drains_total", Counter, &["kind", "result"], "Drains of listeners and targets that are over, ended by themselves or cut_off at their deadline, in drains."),
             Family::DrainCutConnections => ("portway_drain_cut_connections_total", Counter, &["kind"], "What was left of listeners and targets at the deadline of their drain and was cut off, in connections; for targets in requests or TCP connections."),

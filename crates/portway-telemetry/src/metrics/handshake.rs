@@ -27,6 +27,8 @@ pub enum HandshakeFailure {
     UnknownAuthority,
     /// The client's certificate is revoked.
     Revoked,
+    /// The revocation list of the authority of the client's certificate is over.
+    CrlExpired,
     /// Something else is wrong with the client's certificate.
     BadCertificate,
     /// The client said that it does not go on: it does not believe our certificate, mostly.
@@ -37,7 +39,7 @@ pub enum HandshakeFailure {
 
 impl HandshakeFailure {
     /// Every reason.
-    pub const ALL: [HandshakeFailure; 14] = [
+    pub const ALL: [HandshakeFailure; 15] = [
         HandshakeFailure::Closed,
         HandshakeFailure::Timeout,
         HandshakeFailure::NotTls,
@@ -49,6 +51,7 @@ impl HandshakeFailure {
         HandshakeFailure::Expired,
         HandshakeFailure::UnknownAuthority,
         HandshakeFailure::Revoked,
+        HandshakeFailure::CrlExpired,
         HandshakeFailure::BadCertificate,
         HandshakeFailure::Alert,
         HandshakeFailure::Other,
@@ -68,6 +71,7 @@ impl HandshakeFailure {
             HandshakeFailure::Expired => "certificate_expired",
             HandshakeFailure::UnknownAuthority => "certificate_unknown_ca",
             HandshakeFailure::Revoked => "certificate_revoked",
+            HandshakeFailure::CrlExpired => "crl_expired",
             HandshakeFailure::BadCertificate => "certificate_bad",
             HandshakeFailure::Alert => "alert",
             HandshakeFailure::Other => "other",

@@ -29,7 +29,7 @@ pub use figures::{CheckFigures, LogFigures, TableFigures};
 pub use handshake::{HandshakeFailure, HandshakeFailures};
 pub use render::{
     CertificateFigures, CircuitFigures, MOST_CERTIFICATES, MemoryFigures, NameFigures, PipeFigures,
-    ProcessFigures, TargetFigures, TargetHealth,
+    ProcessFigures, RevocationListFigures, TargetFigures, TargetHealth,
 };
 pub use retries::{HeldBody, Retries, RetryReason};
 pub use shard::{

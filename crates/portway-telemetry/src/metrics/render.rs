@@ -40,6 +40,8 @@ pub struct ProcessFigures<'a> {
     pub logs: &'a [LogFigures],
     /// Certificates, [`MOST_CERTIFICATES`] at most.
     pub certificates: &'a [CertificateFigures<'a>],
+    /// Revocation lists, as many at most.
+    pub revocation_lists: &'a [RevocationListFigures<'a>],
 }
 
 /// Certificates that have samples of their own: those that expire first.
@@ -54,6 +56,15 @@ pub struct CertificateFigures<'a> {
     pub not_after: i64,
     /// The last second of the answer of OCSP that is shown with it; 0: none is, `None`: none is wanted.
     pub ocsp_until: Option<i64>,
+}
+
+/// The revocation lists of an authority.
+#[derive(Clone, Copy, Debug)]
+pub struct RevocationListFigures<'a> {
+    /// The authority in words.
+    pub issuer: &'a str,
+    /// When the first of them is over, in seconds since 1970.
+    pub next_update: i64,
 }
 
 /// Memory of the process.
@@ -256,6 +267,11 @@ impl Registry {
                     if let Some(until) = it.ocsp_until {
                         page.sample(&[it.name], until.into());
                     }
+                }
+            }
+            Family::RevocationListNextUpdate => {
+                for it in process.revocation_lists {
+                    page.sample(&[it.issuer], it.next_update.into());
                 }
             }
             Family::Draining => {

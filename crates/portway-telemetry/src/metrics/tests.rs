@@ -80,6 +80,10 @@ fn rendered(registry: &Registry) -> String {
                 ocsp_until: None,
             },
         ],
+        revocation_lists: &[RevocationListFigures {
+            issuer: "CN=Root",
+            next_update: 1_700_007_200,
+        }],
         names: NameFigures {
             results: [90, 5, 4, 3, 2],
             oldest: Duration::from_millis(7_900),

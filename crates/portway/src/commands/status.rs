@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_admin::client;
 use portway_admin::json::{
-    Certificate, CircuitBreaker, Draining, Earlier, Status as Shown, Target,
+    Certificate, CircuitBreaker, Draining, Earlier, RevocationList, Status as Shown, Target,
 };
 
 use super::table;
@@ -15,6 +15,8 @@ use crate::cli::Status;
 const DAY: f64 = 86_400.0;
 /// Certificates that expire in fewer days are shown.
 const SOON: f64 = 30.0;
+/// Revocation lists that are over in fewer hours are shown: authorities make new ones every few days or hours.
+const SOON_OF_LISTS: f64 = 6.0;
 
 /// Runs the command. Exit code 1 only where no answer came.
 pub(crate) fn run(arguments: &Status) -> ExitCode {
@@ -102,7 +104,7 @@ fn as_text(status: &Shown) -> String {
         }
     }
     text.push_str(&table(&targets));
-    let certificates = certificates(&status.certificates);
+    let certificates = certificates(&status.certificates, &status.revocation_lists);
     if certificates.len() > 1 {
         text.push('\n');
         text.push_str(&table(&certificates));
@@ -122,8 +124,9 @@ fn as_text(status: &Shown) -> String {
     text
 }
 
-/// Certificates that want somebody: they expire soon, are revoked, or lack the answer of OCSP that is wanted of them.
-fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
+/// Certificates that want somebody: they expire soon, are revoked, or lack the answer of OCSP that is wanted of them; and
+/// revocation lists that are over, or soon will be.
+fn certificates(all: &[Certificate], lists: &[RevocationList]) -> Vec<Vec<String>> {
     let mut rows = vec![row(["CERTIFICATE", "NAMES", "EXPIRES", "WHY"])];
     for it in all {
         let days = (seconds_to(it.not_after as f64) / DAY).floor();
@@ -146,6 +149,17 @@ fn certificates(all: &[Certificate]) -> Vec<Vec<String>> {
             expires,
             why.to_owned(),
         ]);
+    }
+    for list in lists {
+        let hours = (seconds_to(list.next_update as f64) / 3600.0).floor();
+        if hours < SOON_OF_LISTS {
+            let expires = match hours < 0.0 {
+                true => "expired".to_owned(),
+                false => format!("in {hours:.0} hours"),
+            };
+            let why = "revocation list".to_owned();
+            rows.push(vec!["-".to_owned(), list.issuer.clone(), expires, why]);
+        }
     }
     rows
 }

@@ -147,6 +147,27 @@ pub(crate) fn revocations(scene: &Scene, ca: &str, revoked: &[&str], list: &str)
     openssl(scene, &[&ca[..], &["-gencrl", "-out", list]].concat());
 }
 
+/// The same of nobody, as it was in January 2020: it is over since February.
+pub(crate) fn expired_revocations(scene: &Scene, ca: &str, list: &str) {
+    revocations(scene, ca, &[], list);
+    let (certificate, key) = (format!("{ca}.pem"), format!("{ca}.key"));
+    let ca = [
+        "ca",
+        "-config",
+        "crl.cnf",
+        "-cert",
+        &certificate,
+        "-keyfile",
+        &key,
+    ];
+    let (from, until) = ("20200101000000Z", "20200201000000Z");
+    let times = ["-crl_lastupdate", from, "-crl_nextupdate", until];
+    openssl(
+        scene,
+        &[&ca[..], &["-gencrl", "-out", list], &times].concat(),
+    );
+}
+
 /// `below` is of `middle`, and shown with it in `below-all.pem`, without it in `alone-all.pem`; `old` has expired, `server` is for
 /// servers alone, and `own` is of itself.
 fn faulty(scene: &Scene) {

@@ -3,12 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::certificates::{Issuer, KeptTls, Key, certificate, handshake, join, revocations};
+use crate::certificates::{
+    Issuer, KeptTls, Key, certificate, expired_revocations, handshake, join, revocations,
+};
 use crate::echo::Echo;
 use crate::edge;
 use crate::reload_tls::reload_certificates;
 use crate::stage::{Stage, group, listener, own_certificate};
-use crate::support::{Scene, free_port};
+use crate::support::{PORTWAY, Scene, free_port};
 use crate::upgrade;
 
 /// An authority `ca` with a list `crl.pem` of nobody yet, and certificates of it for `a.example`.
@@ -163,6 +165,78 @@ fn a_target_that_is_revoked_is_not_believed() {
     revocations(scene, "ca", &["two"], "crl.pem");
     assert_eq!(stage.becomes(&text), "change target_group app");
     assert_eq!(answers(scene, web, 12), vec!["one"; 12]);
+}
+
+/// A list that is over says of nobody that he is not revoked, as with OpenSSL: an attacker who keeps a new one away gains nothing.
+#[test]
+fn a_list_that_has_expired_lets_nobody_in() {
+    let scene = Scene::new();
+    let (app, port) = (Echo::start("app"), free_port());
+    with_clients(&scene);
+    expired_revocations(&scene, "ca", "crl.pem");
+    let text = asking(port, &app);
+    scene.file("own.toml", &text);
+    let said = scene.run(PORTWAY, &["check", "own.toml"]).both();
+    assert!(
+        said.contains("the revocation list of `CN=ca` expired on 2020-02-01"),
+        "{said}"
+    );
+    let stage = Stage::with(scene, &text, &[]);
+    let scene = &stage.scene;
+    refused(&comes(scene, port, "client", &["-tls1_2"]));
+    let over = "portway_revocation_list_next_update_seconds{issuer=\"CN=ca\"} ";
+    let failed =
+        "portway_listener_tls_handshake_failures_total{listener=\"web\",reason=\"crl_expired\"} ";
+    assert_eq!(stage.metric(over), "1580515200");
+    assert_eq!(stage.metric(failed), "1");
+    let told = stage.command(&["status"]).good();
+    assert!(
+        told.contains("CN=ca") && told.contains("expired") && told.contains("revocation list"),
+        "{told}"
+    );
+    let told = stage.command(&["status", "--json"]).good();
+    assert!(told.contains("1580515200"), "{told}");
+    // A new one beside it counts, wherever it stands.
+    let old = scene.read("crl.pem");
+    revocations(scene, "ca", &["other"], "crl.pem");
+    let new = scene.read("crl.pem");
+    for both in [new.clone() + &old, old + &new] {
+        scene.file("crl.pem", both);
+        reload_certificates(&stage, &[]).good();
+        assert!(!comes(scene, port, "client", &["-tls1_2"]).contains("alert"));
+        refused(&comes(scene, port, "other", &["-tls1_2"]));
+    }
+    assert_eq!(stage.metric(failed), "1");
+    assert!(stage.metric(over).parse::<u64>().unwrap() > 1_580_515_200);
+    let told = stage.command(&["status"]).good();
+    assert!(!told.contains("revocation list"), "{told}");
+}
+
+#[test]
+fn a_target_whose_list_has_expired_is_not_believed() {
+    let scene = Scene::new();
+    family(&scene, &["one"]);
+    let [web, one] = [(); 2].map(|()| free_port());
+    let _servers = scene.nginx(one, &shows("one", one));
+    let text = |judge: &str| {
+        listener("web", web, "app")
+            + &group("app", &[one])
+            + &format!(
+                "protocol = 'https'\ntls = {{ verify = {{ ca = 'ca.pem' }}, crl = 'crl.pem', \
+                 server_name = 'a.example', judge = '{judge}' }}\n"
+            )
+    };
+    let stage = Stage::with(scene, &text("portway"), &[]);
+    let scene = &stage.scene;
+    assert_eq!(answers(scene, web, 1), ["one"]);
+    for judge in ["portway", "openssl"] {
+        expired_revocations(scene, "ca", "crl.pem");
+        stage.becomes(&text(judge));
+        assert_eq!(answers(scene, web, 1), ["-"], "{judge}");
+        revocations(scene, "ca", &[], "crl.pem");
+        stage.becomes(&text(judge));
+        assert_eq!(answers(scene, web, 1), ["one"], "{judge}");
+    }
 }
 
 #[test]
