@@ -15,7 +15,7 @@ pub enum Stage {
     Sent,
     /// No answer came within the time that the configuration gives one attempt.
     TimedOut,
-    /// The target answered with a status that the configuration wants to be tried again.
+    /// The target answered what is to be tried again: the configuration wants that of its status, or it says that nothing was done.
     Refused,
     /// The first byte of the response arrived. This is the point of no return.
     ResponseStarted,

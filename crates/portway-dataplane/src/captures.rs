@@ -17,6 +17,11 @@ impl Captures {
         self.kept.clear();
     }
 
+    /// Forgets those of one side.
+    pub(crate) fn forget(&mut self, side: Side) {
+        self.kept.retain(|(of, _, _)| *of != side);
+    }
+
     /// Keeps the first `length` bytes of `value`, in place of what was in the slot.
     pub(crate) fn keep(&mut self, side: Side, slot: u16, value: &[u8], length: u16) {
         let start = self.text.len();
@@ -51,6 +56,9 @@ mod tests {
         assert_eq!(of(&captures, Side::Request, 0), Some(Vec::new()));
         assert_eq!(of(&captures, Side::Request, 2), None);
         captures.keep(Side::Request, 1, b"new", 30);
+        assert_eq!(of(&captures, Side::Request, 1), Some(b"new".to_vec()));
+        captures.forget(Side::Response);
+        assert_eq!(of(&captures, Side::Response, 1), None);
         assert_eq!(of(&captures, Side::Request, 1), Some(b"new".to_vec()));
         captures.clear();
         assert_eq!(of(&captures, Side::Request, 1), None);

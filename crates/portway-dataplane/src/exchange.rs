@@ -1,7 +1,9 @@
 //! One request and its response: everything that is known of it, and what rules see of it.
 //!
-//! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an early return cannot forget it.
+//! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
+//! early return cannot forget it.
 
+use crate::attempt::Attempt;
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
@@ -117,19 +119,6 @@ impl Scratch {
         self.mirrors.clear();
         self.trace = None;
     }
-}
-
-/// The attempt that is being made or was made last.
-#[derive(Debug, Default)]
-pub(crate) struct Attempt {
-    pub(crate) group: Option<GroupId>,
-    pub(crate) target: Option<usize>,
-    /// Where the exchange ended in a queue: the one target that it waited for.
-    pub(crate) waited_for: Option<usize>,
-    pub(crate) reused: bool,
-    pub(crate) status: Option<u16>,
-    /// Its response is a good one once it is whole, and took so long until its head came.
-    pub(crate) good: Cell<Option<Duration>>,
 }
 
 /// When a request came.

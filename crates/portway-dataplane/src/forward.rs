@@ -4,6 +4,7 @@
 //! tried again; after that a fault can only cut the response off.
 
 use crate::answers::Answer;
+use crate::attempt;
 use crate::authorize;
 use crate::body::{Coming, LOOKED_AT_BODY};
 use crate::buffer::{BUFFER_BYTES, Buffer};
@@ -119,7 +120,7 @@ async fn respond(
         }
     }
     note_for_log(x, framing.body);
-    x.scratch.variables.end_request();
+    attempt::response_begins(x);
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
         let generation = &x.connection.generation;
         x.kept.sticks.remember(generation, group, target);
@@ -189,6 +190,7 @@ async fn respond(
     if let Err(fault) = ended {
         let fault = deadline::told(x, fault);
         if fault.stage.is_some() && !download.has_begun() {
+            limits::keep(x, download.take_places());
             return Err(fault);
         }
         x.ledger.fault = Some(fault);
@@ -301,8 +303,7 @@ fn is_tried_again(x: &Exchange<'_>, status: u16, response: &Buffer) -> bool {
     };
     let group = x.connection.generation.group(id);
     group.is_some_and(|(group, _, _)| {
-        group.retry_on.is_some()
-            && refused::is_tried_again(x, group, status, response.filled())
+        refused::is_tried_again(x, group, status, response.filled())
             && retries::spend(x.connection, id)
     })
 }

@@ -30,6 +30,7 @@ mod share;
 mod group;
 mod later;
 mod reserve;
+mod attempt;
 mod retries;
 mod deadline;
 mod refused;

@@ -26,6 +26,8 @@ pub(crate) struct BodyLimits {
     pub(crate) response: u64,
     /// All of the request's body is here, and stays to be sent again.
     pub(crate) held: bool,
+    /// A rule says so: what may have come to a target is not sent again.
+    pub(crate) once: bool,
     /// What is held of it without its coding, where that is much.
     pub(crate) memory: Option<memory::Held>,
 }
@@ -36,6 +38,7 @@ impl Default for BodyLimits {
             request: u64::MAX,
             response: u64::MAX,
             held: false,
+            once: false,
             memory: None,
         }
     }
@@ -124,6 +127,14 @@ fn taken(held: &mut Vec<Holding>) -> Vec<Held> {
         Holding::Circuit(_) => None,
     };
     places.filter_map(place).collect()
+}
+
+/// Nobody sends those bytes: the exchange goes on, and has its places.
+#[cold]
+pub(crate) fn keep(x: &mut Exchange<'_>, places: Vec<Held>) {
+    x.scratch
+        .held
+        .extend(places.into_iter().map(Holding::Place));
 }
 
 /// An exchange has ended.

@@ -4,7 +4,8 @@
 //! asked for as an exchange of its own would be, with the request's headers and without its body. Faults that leave the
 //! client's connection in doubt are answered as ever.
 
-use crate::exchange::{Attempt, Exchange};
+use crate::attempt::Attempt;
+use crate::exchange::Exchange;
 use crate::reply::forget_response;
 use crate::serve::Next;
 use crate::share;

@@ -345,6 +345,7 @@ pub(crate) fn perform(
         | Action::RemoveEntry { .. }
         | Action::Capture { .. }
         | Action::SetPriority { .. }
+        | Action::DisableL7Retry
         | Action::SetTimeout { .. } => note(x, action, side),
         Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
             count(x, action);
@@ -482,6 +483,7 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
                 x.scratch.captures.keep(side, *slot, &bytes, *length);
             }
         }
+        Action::DisableL7Retry => x.scratch.body_limits.once = true,
         Action::SetPriority { part, to } => {
             let value = evaluate::evaluate(to, &*x);
             x.scratch.priority = Some(prioritized(x.priority(), *part, &value));

@@ -166,31 +166,29 @@ impl Attempts {
 
     fn is_allowed(&self, group: &TargetGroup, fault: Fault, request: Repeatable) -> bool {
         let in_time = |time| request.came.elapsed() < time;
+        let Some(stage) = fault.stage else {
+            return false;
+        };
         if !group.retry_within.is_none_or(in_time) {
             return false;
         }
         let is_safe = || {
-            fault.stage.is_some_and(|stage| {
-                let limit = group.retries + 1;
-                may_retry(
-                    stage,
-                    request.idempotent,
-                    request.replayable,
-                    self.made,
-                    limit,
-                )
-            })
+            let limit = group.retries + 1;
+            let (idempotent, replayable) = (request.idempotent, request.replayable);
+            may_retry(stage, idempotent, replayable, self.made, limit)
         };
+        if stage == Stage::Refused {
+            // Looked at when it came.
+            return self.made <= group.retries;
+        }
         let Some(on) = &group.retry_on else {
             return is_safe();
         };
-        let kind = match (fault.stage, fault.code) {
-            (Some(Stage::Connect), _) => RetryOn::ConnectFailure,
-            // Looked at when it came.
-            (Some(Stage::Refused), _) => return self.made <= group.retries,
+        let kind = match (stage, fault.code) {
+            (Stage::Connect, _) => RetryOn::ConnectFailure,
             (_, FaultCode::ResponseTimeout | FaultCode::AttemptTimeout) => RetryOn::ResponseTimeout,
             (_, FaultCode::BadResponse(_)) => RetryOn::JunkResponse,
-            (Some(Stage::Sent | Stage::ReusedClosedBeforeResponse), _) => RetryOn::EmptyResponse,
+            (Stage::Sent | Stage::ReusedClosedBeforeResponse, _) => RetryOn::EmptyResponse,
             _ => return false,
         };
         let may_repeat = request.idempotent || !group.retry_idempotent_only;

@@ -9,12 +9,13 @@
 //! ```
 
 use crate::answers::Answer;
+use crate::attempt::{self, Attempt};
 use crate::authorize::{self, Verdict};
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
 use crate::credentials;
 use crate::deadline;
-use crate::exchange::{Attempt, Exchange, How};
+use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group::{self, Fate};
@@ -338,7 +339,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
     if !x.scratch.mirrors.is_empty() {
         mirror::send(x);
     }
-    if configured.retry_body_bytes > 0 {
+    if configured.retry_body_bytes > 0 && !x.scratch.body_limits.once {
         // Boxed because it is rare.
         let held = Box::pin(body::hold(x, downstream, configured.retry_body_bytes)).await;
         if let Err(fault) = held {
@@ -445,6 +446,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
             return reply::fault(x, downstream, fault).await;
         }
         crate::record::retried(x, fault);
+        attempt::follows(x);
     }
 }
 
@@ -526,8 +528,9 @@ pub(crate) fn while_there<T>(
 pub(crate) fn repeatable(x: &Exchange<'_>) -> Repeatable {
     Repeatable {
         idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
-        replayable: x.scratch.body_limits.held
-            || matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
+        replayable: !x.scratch.body_limits.once
+            && (x.scratch.body_limits.held
+                || matches!(x.framing.body, BodyLength::None | BodyLength::Length(0))),
         came: x.ledger.started,
     }
 }

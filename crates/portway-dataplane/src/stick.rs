@@ -28,9 +28,10 @@ pub(crate) struct Sticks {
 struct Waiting {
     id: StickTableId,
     table: Arc<Table>,
-    /// `None`: it does already.
-    key: Option<Key>,
+    key: Key,
     side: Side,
+    /// It does already.
+    remembers: bool,
 }
 
 /// One rule.
@@ -77,10 +78,17 @@ impl Sticks {
             self.entries.push(Waiting {
                 id: rule.table,
                 table: Arc::clone(table),
-                key: Some(key),
+                key,
                 side: rule.side,
+                remembers: false,
             });
         }
+    }
+
+    /// The target that served does not: whatever remembers it is to remember the next, as far as rules on the request said so.
+    pub(crate) fn forget_response(&mut self) {
+        self.entries.retain(|it| it.side == Side::Request);
+        self.entries.iter_mut().for_each(|it| it.remembers = false);
     }
 
     /// This target serves: whatever is to remember it does.
@@ -99,10 +107,10 @@ impl Sticks {
         let address = || parts.targets.get(target)?.address();
         let now = track::now();
         for waiting in &mut self.entries {
-            let Some(key) = waiting.key.take().filter(|_| configured.stick) else {
+            if std::mem::replace(&mut waiting.remembers, true) || !configured.stick {
                 continue;
-            };
-            let Some(entry) = waiting.table.get_or_make(&key, now) else {
+            }
+            let Some(entry) = waiting.table.get_or_make(&waiting.key, now) else {
                 continue;
             };
             let address = match waiting.table.target_key() {

@@ -36,6 +36,12 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The response is not the one that goes on.
+    pub(crate) fn forget_response(&mut self) {
+        self.response = ResponseCookie::None;
+        self.sticks.forget_response();
+    }
+
     /// The cookie of the request names the target.
     pub(crate) fn is_by_cookie(&self) -> bool {
         matches!(self.request, RequestCookie::Valid | RequestCookie::Down)

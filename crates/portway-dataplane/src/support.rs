@@ -221,6 +221,7 @@ impl Found {
             | Action::HandOver(_)
             | Action::Authenticate { .. }
             | Action::Accept
+            | Action::DisableL7Retry
             | Action::ExpectProxy(_)
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)

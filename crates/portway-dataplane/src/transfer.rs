@@ -167,6 +167,11 @@ impl Transfer {
         Self { places, ..self }
     }
 
+    /// What it has not given back.
+    pub(crate) fn take_places(&mut self) -> Vec<Held> {
+        std::mem::take(&mut self.places)
+    }
+
     /// One direction of a tunnel; `first` is sent before what is read.
     pub(crate) fn tunnel(head: Vec<u8>, first: Option<Buffer>) -> Self {
         Self::new(Reading::UntilClose, false, head, first)

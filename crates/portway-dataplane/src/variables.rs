@@ -16,6 +16,8 @@ pub(crate) struct Variables {
     bytes: usize,
     /// Those of the request have ended, and those of the response begun.
     request_ended: bool,
+    /// What those that have changed since were then.
+    before: Vec<(Variable, Fetched<'static>)>,
     /// What was set, or unset, while expressions were evaluated, in its order.
     kept: RefCell<Vec<(Variable, Fetched<'static>)>>,
 }
@@ -25,6 +27,7 @@ impl Variables {
     pub(crate) fn clear(&mut self) {
         self.set.clear();
         self.kept.get_mut().clear();
+        self.before.clear();
         self.bytes = 0;
         self.request_ended = false;
     }
@@ -59,9 +62,14 @@ impl Variables {
     }
 
     fn replace(&mut self, variable: &Variable, value: Fetched<'static>) -> bool {
-        if let Some(at) = self.set.iter().position(|(known, _)| known == variable) {
-            let (known, old) = self.set.swap_remove(at);
-            self.bytes -= size(&known, &old);
+        let at = self.set.iter().position(|(known, _)| known == variable);
+        let old = at.map(|at| self.set.swap_remove(at));
+        if let Some((known, old)) = &old {
+            self.bytes -= size(known, old);
+        }
+        if self.request_ended && !self.before.iter().any(|(known, _)| known == variable) {
+            let old = old.unwrap_or_else(|| (variable.clone(), Fetched::Absent));
+            self.before.push(old);
         }
         if !value.is_present() {
             return true;
@@ -110,13 +118,33 @@ impl Variables {
     pub(crate) fn end_request(&mut self) {
         self.settle();
         self.request_ended = true;
-        let mut bytes = 0;
-        self.set.retain(|(variable, value)| {
-            let kept = variable.scope != Scope::Request;
-            bytes += if kept { size(variable, value) } else { 0 };
-            kept
-        });
-        self.bytes = bytes;
+        if self.set.is_empty() {
+            return;
+        }
+        let of_request = |it: &mut (Variable, Fetched<'_>)| it.0.scope == Scope::Request;
+        self.before.extend(self.set.extract_if(.., of_request));
+        let sizes = self
+            .set
+            .iter()
+            .map(|(variable, value)| size(variable, value));
+        self.bytes = sizes.sum();
+    }
+
+    /// Another response is to come: all is as it was when those of the request ended, and those live again.
+    pub(crate) fn forget_response(&mut self) {
+        if !self.request_ended {
+            return;
+        }
+        self.request_ended = false;
+        self.kept.get_mut().clear();
+        let before = std::mem::take(&mut self.before);
+        // First what makes room.
+        for (variable, _) in &before {
+            self.replace(variable, Fetched::Absent);
+        }
+        for (variable, value) in before {
+            self.replace(&variable, value);
+        }
     }
 }
 
@@ -135,6 +163,40 @@ fn size(variable: &Variable, value: &Fetched<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_response_that_another_follows() {
+        let variable = |scope, name: &str| Variable {
+            scope,
+            name: Name::from(name),
+        };
+        let of_request = variable(Scope::Request, "r");
+        let (old, new) = (
+            variable(Scope::Exchange, "old"),
+            variable(Scope::Exchange, "new"),
+        );
+        let of_response = variable(Scope::Response, "s");
+        let large = vec![b'x'; VARIABLE_BYTES / 2];
+        let mut variables = Variables::default();
+        variables.set(&of_request, large.clone().into());
+        variables.set(&old, b"1".to_vec().into());
+        for _ in 0..2 {
+            variables.end_request();
+            assert_eq!(variables.value(&of_request), Fetched::Absent);
+            for value in [b"2", b"3"] {
+                variables.set(&old, value.to_vec().into());
+                variables.set(&of_response, large.clone().into());
+            }
+            assert!(variables.keep(&new, b"4".to_vec().into()));
+            variables.forget_response();
+            let large: Fetched<'_> = large.clone().into();
+            assert_eq!(variables.value(&of_request), large);
+            assert_eq!(variables.value(&old), "1".into());
+            assert_eq!(variables.value(&new), Fetched::Absent);
+            assert_eq!(variables.value(&of_response), Fetched::Absent);
+            assert_eq!(variables.bytes, VARIABLE_BYTES / 2 + 1 + 4);
+        }
+    }
 
     #[test]
     fn set_unset_and_full() {

@@ -245,6 +245,7 @@ pub(crate) fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value
         | Action::RemoveArgument(_)
         | Action::Authenticate { .. }
         | Action::Accept
+        | Action::DisableL7Retry
         | Action::ExpectProxy(_)
         | Action::Reject { .. }
         | Action::Service(Service::Metrics)

@@ -314,6 +314,9 @@ pub enum Action<S: Stage> {
     },
     /// Limits bodies, or how many requests are served. Request phase.
     Limit(Limit<S>),
+    /// What may have reached a target is not tried again, whatever its group says; connections that did not come about are.
+    /// Request phase.
+    DisableL7Retry,
     /// The request takes part in a trace (W3C Trace Context): a step of the one that a trusted proxy names, or the first of
     /// a new one, of which so many in a hundred are sampled. Request phase.
     TraceContext(u8),

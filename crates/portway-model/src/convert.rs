@@ -425,7 +425,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
     Ok(carry!(
         Action,
         from,
-        [Accept],
+        [Accept, DisableL7Retry],
         [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, Jwt, StripPrefix, AddPrefix, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),

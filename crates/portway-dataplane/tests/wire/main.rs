@@ -6,6 +6,7 @@
     reason = "messages of tests are ASCII, and a test that cuts in the wrong place fails"
 )]
 
+mod again;
 mod answers;
 mod bodies;
 mod bulk;

@@ -391,6 +391,11 @@ fn answers_that_are_tried_again() {
     check("retry_on = [\"500-502\", 504]", busy, "503");
     check("retry_on = [\"safe\"]", busy, "503");
     check("retry_on = [\"unavailable\"]", busy, "503");
+    let once = "[[listener.web.rule]]\nwhen = 'Path(`/`)'\ndisable_l7_retry = true";
+    check(&format!("retry_on = [503]\n{once}"), busy, "503");
+    check(&format!("retry_on = ['empty_response']\n{once}"), "", "502");
+    let other = once.replace("/", "/other");
+    check(&format!("retry_on = [503]\n{other}"), busy, "good");
 }
 
 #[test]
@@ -455,6 +460,7 @@ fn where_retries_go() {
     };
     check("", "1s", "good");
     check("retry_to = \"same\"", "10ms", "502");
+    check("rule = [{ disable_l7_retry = true }]", "1s", "good");
     // Nothing binds the request to the dead one, and the group takes turns: it is left at once.
     check("retry_to = { same_then_another = -1 }", "1s", "good");
     let first = "algorithm = \"first\"\nretry_to = { same_then_another = -1 }";

@@ -32,6 +32,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("authorize", "\"GROUP\" or { group, target, … }"),
     ("jwt", "\"https://…\" or { keys, issuer, audience, … }"),
     ("accept", "true"),
+    ("disable_l7_retry", "true"),
     ("expect_proxy", "true, \"optional\" or \"ignored\""),
     ("reject", "\"reset\" or \"silent\""),
     ("tarpit", "\"10s\" or { delay, status, body, … }"),
@@ -225,6 +226,13 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "accept" => match bool::read(item, reader)? {
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),
+        },
+        "disable_l7_retry" => match bool::read(item, reader)? {
+            true => Action::DisableL7Retry,
+            false => {
+                let message = "`disable_l7_retry` is false";
+                return reader.refuse(item.span, message, "leave the key away");
+            }
         },
         "expect_proxy" => Action::ExpectProxy(read_proxy_header(item, reader)?),
         "reject" => Action::Reject {

@@ -116,6 +116,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             },
         ),
         Action::Accept => ("accept", Out::Boolean(true)),
+        Action::DisableL7Retry => ("disable_l7_retry", Out::Boolean(true)),
         Action::ExpectProxy(ProxyHeader::Required) => ("expect_proxy", Out::Boolean(true)),
         Action::ExpectProxy(header) => ("expect_proxy", header.write()),
         Action::Reject { silent } => {

@@ -197,8 +197,11 @@ impl Compiler<'_> {
                 check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
             }
             Action::Service(service) => self.check_service(place, service),
-            Action::Accept | Action::ExpectProxy(_) | Action::Reject { .. } | Action::SetLog(_) => {
-            }
+            Action::Accept
+            | Action::DisableL7Retry
+            | Action::ExpectProxy(_)
+            | Action::Reject { .. }
+            | Action::SetLog(_) => {}
             Action::Tarpit { delay, response } => {
                 limits::check_duration(&mut self.found, "the delay", *delay, span);
                 self.check_response(place, response);
@@ -712,6 +715,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::RemoveArgument(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)
+        | Action::DisableL7Retry
         | Action::Tarpit { .. }
         | Action::Limit(Limit::Body { .. } | Limit::Circuit(_))
         | Action::Compress(_)

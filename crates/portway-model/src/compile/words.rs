@@ -55,6 +55,7 @@ pub(super) fn action_word<S: Stage>(action: &Action<S>) -> &'static str {
         Action::SecurityHeaders(_) => "headers of security",
         Action::PageFrom(_) => "a page from elsewhere",
         Action::HandOver(_) => "handing over to another listener",
+        Action::DisableL7Retry => "turning retries off",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",

@@ -120,6 +120,7 @@ impl Choices {
             (Phase::Request | Phase::Response, 4) if place.group && self.one_in(2) => {
                 self.stick(place, phase)
             }
+            (Phase::Request, 4) if self.one_in(4) => Action::DisableL7Retry,
             (Phase::Request, 4) if place.group => {
                 Action::SetStickiness(self.one(StickinessUse::Ignore, &[StickinessUse::Force]))
             }

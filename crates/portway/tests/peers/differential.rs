@@ -35,7 +35,7 @@ macro_rules! files {
         }
     };
 }
-files! { acl balance basic client_faults closing conditions ended errors expressions frontend_alone headers heads hosts lesser_words listen listener_tls log_default log_format look_around maps own_answers protocols redirects request_rules request_targets response_rules rule_changes samples servers_tls sizes stats stick sticky_insert sticky_rewrite tables targets tcp tcp_inspect tokens use_server users variables }
+files! { acl balance basic client_faults closing conditions ended errors expressions frontend_alone headers heads hosts lesser_words listen listener_tls log_default log_format look_around maps own_answers protocols redirects request_rules request_targets response_rules retry rule_changes samples servers_tls sizes stats stick sticky_insert sticky_rewrite tables targets tcp tcp_inspect tokens use_server users variables }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")

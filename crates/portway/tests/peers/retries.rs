@@ -1,7 +1,9 @@
 //! Retries that a group can bear, and requests that wait only as long as there is a place for them.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::echo::Echo;
@@ -296,4 +298,118 @@ fn bodies_are_sent_again_behind_the_middleware_retry() {
         assert!(answer.contains("X-Server: app"), "{answer}");
         assert!(answer.ends_with("work THE END"), "{answer}");
     }
+}
+
+/// A target that answers every request so, and the number of those that it was asked.
+fn says(answer: &'static str) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let serve = move |mut stream: TcpStream| {
+        let (mut got, mut more) = (Vec::new(), [0; 4096]);
+        while let Ok(length @ 1..) = stream.read(&mut more) {
+            got.extend(&more[..length]);
+            if got.ends_with(b"\r\n\r\n") {
+                got.clear();
+                count.fetch_add(1, Ordering::SeqCst);
+                let sent = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+                stream.write_all(sent.as_bytes()).ok();
+            }
+        }
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(stream));
+        }
+    });
+    (port, asked)
+}
+
+/// Without `retry_on`: what a target says that it has not done is safe to ask another for, once, whatever the method.
+#[test]
+fn what_a_target_has_not_done_is_asked_of_another_by_default() {
+    const UNDONE: &str = "421 Misdirected Request";
+    const EARLY: &str = "425 Too Early";
+    const CAME_EARLY: &str = "Early-Data: 1\r\n";
+    let good = Echo::start("good");
+    for (case, answers, more, request, status, asked) in [
+        ("421", vec![UNDONE], "", "GET", "200", vec![1]),
+        ("any method", vec![UNDONE], "", "POST", "200", vec![1]),
+        ("425", vec![EARLY], "", "GET", "200", vec![1]),
+        // Who sent it in early data is who sends it again.
+        ("early", vec![EARLY], CAME_EARLY, "GET", "425", vec![1]),
+        ("once", vec![UNDONE, UNDONE], "", "GET", "421", vec![1, 1]),
+        (
+            "later",
+            vec!["503 No\r\nRetry-After: 1"],
+            "",
+            "GET",
+            "503",
+            vec![1],
+        ),
+        (
+            "named",
+            vec![UNDONE],
+            "retry_on = ['connect_failure']",
+            "GET",
+            "421",
+            vec![1],
+        ),
+        (
+            "safe",
+            vec![UNDONE],
+            "retry_on = ['safe']",
+            "GET",
+            "200",
+            vec![1],
+        ),
+        (
+            "no retries",
+            vec![UNDONE],
+            "retries = 0",
+            "GET",
+            "421",
+            vec![1],
+        ),
+    ] {
+        let targets: Vec<_> = answers.into_iter().map(says).collect();
+        let ports: Vec<u16> = targets.iter().map(|(port, _)| *port).collect();
+        let (setting, header) = match more.ends_with('\n') {
+            true => ("", more),
+            false => (more, ""),
+        };
+        let web = free_port();
+        let text = format!(
+            "{}{}algorithm = 'first'\n{setting}\n",
+            listener("web", web, "app"),
+            group("app", &[ports, vec![good.port]].concat())
+        );
+        let _stage = Stage::new(&text);
+        let mut client = Client::new(web);
+        let length = if request == "POST" {
+            "Content-Length: 0\r\n"
+        } else {
+            ""
+        };
+        client.send(&format!(
+            "{request} / HTTP/1.1\r\nHost: a\r\n{header}{length}\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{case}: {answer}");
+        let count = |(_, asked): &(u16, Arc<AtomicUsize>)| asked.load(Ordering::SeqCst);
+        assert_eq!(
+            targets.iter().map(count).collect::<Vec<_>>(),
+            asked,
+            "{case}"
+        );
+    }
+    // A lone target is asked again on another connection, and its answer is told.
+    let (alone, asked) = says(UNDONE);
+    let web = free_port();
+    let text = listener("web", web, "app") + &group("app", &[alone]);
+    let _stage = Stage::new(&text);
+    assert_eq!(statuses(web, "/", 1), ["421"]);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

@@ -155,6 +155,7 @@ impl<'l> Reading<'_, 'l, '_> {
             }
             "set-status" => self.set_status()?,
             "set-timeout" => self.set_timeout()?,
+            "disable-l7-retry" => Action::DisableL7Retry,
             "wait-for-body" => self.wait_for_body()?,
             "use-service" => self.use_service()?,
             "add-acl" | "del-acl" | "set-map" | "del-map" => self.change_map(name, argument)?,
