@@ -19,7 +19,7 @@ struct Tool {
     service: Option<&'static str>,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     tool("git", "git", "lists the files that tidy reads"),
     tool("curl", "curl", "a client that we did not write"),
     tool(
@@ -58,6 +58,14 @@ const TOOLS: [Tool; 10] = [
     Tool {
         service: Some("rabbitmq-server"),
         ..tool("rabbitmq-server", "rabbitmq-server", "a STOMP broker")
+    },
+    Tool {
+        service: Some("prometheus"),
+        ..tool(
+            "promtool",
+            "prometheus",
+            "reads our metrics, alerts and the queries of the dashboard",
+        )
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::group::Generation;
+use crate::handshake_failure::with_target;
 use crate::keep_alive;
 use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
@@ -17,7 +18,7 @@ use portway_model::members::written_address;
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, Target, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::TargetMetrics;
+use portway_telemetry::metrics::{HandshakeFailure, TargetMetrics};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection to a target, counted as in flight while it lives.
@@ -233,29 +234,33 @@ pub fn unix_path(path: &str) -> Cow<'_, Path> {
 /// As [`open`], until the time to connect is over. What we lack ourselves is waited for, and is the error where it does not come.
 async fn open_in_time(
     connection: &Connection,
-    (group, parts, state, _): Parts<'_>,
+    all: Parts<'_>,
     target: usize,
     way: &Way,
 ) -> io::Result<(Stream, Option<SocketAddr>)> {
-    let lack = Cell::new(None);
-    let open = || open(connection, group, parts, state, target, way);
+    let (group, _, _, pool) = all;
+    let (lack, shaking) = (Cell::new(None), Cell::new(false));
+    let open = || open(connection, all, (target, way), &shaking);
     let opening = scarce::with_patience(&connection.worker, &lack, open);
     let opened = within(&connection.timer, group.timeouts.connect, opening).await;
+    if opened.is_err() && shaking.get() {
+        let failures = &pool.metrics().tls.counters().failures;
+        failures.count(HandshakeFailure::Timeout);
+    }
     opened.map_err(|error| match lack.take() {
         Some(lack) if error.kind() == io::ErrorKind::TimedOut => lack,
         _ => error,
     })
 }
 
-/// A new connection, and the address to which it leads; none for a UNIX socket.
+/// A new connection, and the address to which it leads; none for a UNIX socket. `shaking` is true while a handshake is under way.
 async fn open(
     connection: &Connection,
-    group: &TargetGroup,
-    parts: &GroupParts,
-    state: &TargetState,
-    target: usize,
-    way: &Way,
+    (group, parts, state, pool): Parts<'_>,
+    (target, way): (usize, &Way),
+    shaking: &Cell<bool>,
 ) -> io::Result<(Stream, Option<SocketAddr>)> {
+    let begun = Instant::now();
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
     let mut at = way.address;
@@ -277,6 +282,10 @@ async fn open(
         }
         (None, _) => return Err(io::ErrorKind::NotFound.into()),
     };
+    let metrics = pool.metrics();
+    let connected = Instant::now();
+    let took = connected.duration_since(begun);
+    metrics.durations.counters().connect.observe(took);
     let mut socket = socket;
     if let Some(header) = &way.proxy_header {
         socket.send(header).await?;
@@ -294,7 +303,12 @@ async fn open(
     let session =
         rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     let mut stream = Stream::begin_tls(socket, session);
-    if let Err(error) = poll_fn(|cx| stream.poll_handshake(cx)).await {
+    let tls = metrics.tls.counters();
+    shaking.set(true);
+    let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
+    shaking.set(false);
+    if let Err(error) = done {
+        tls.failures.count(with_target(&error, stream.has_agreed()));
         if let Some(times) = state.handshake_failed(connection.worker.timers.now()) {
             emit(&Event::TargetHandshakeFailed {
                 target_group: group.name.as_str(),
@@ -306,6 +320,11 @@ async fn open(
         return Err(error);
     }
     stream.note_agreed();
+    tls.ok.add(1);
+    tls.time.observe(connected.elapsed());
+    if stream.agreed().is_some_and(|it| it.resumed) {
+        tls.resumptions.add(1);
+    }
     Ok((stream, at))
 }
 

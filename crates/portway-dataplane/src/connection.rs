@@ -19,7 +19,7 @@ use portway_core::proxy_protocol::Parts;
 use portway_core::stick::Event;
 use portway_model::action::End;
 use portway_model::defaults;
-use portway_model::expression::{CertificateField, Scope, Variable};
+use portway_model::expression::{CertificateField, ListenerFigure, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
 use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
@@ -289,18 +289,17 @@ impl Connection {
 
     /// Connections that the listener accepted in the last second.
     pub(crate) fn listener_connection_rate(&self) -> Option<u64> {
-        let plane = &self.generation.plane;
-        let (_, parts) = plane.listener(self.listener)?;
-        let totals = plane.metrics.listener_totals(self.listener.index());
-        Some(parts.state.connection_rate.now(totals.connections))
+        self.of_listener(ListenerFigure::ConnectionRate)
     }
 
     /// Requests that came to the listener in the last second.
     pub(crate) fn listener_request_rate(&self) -> Option<u64> {
-        let plane = &self.generation.plane;
-        let (_, parts) = plane.listener(self.listener)?;
-        let totals = plane.metrics.listener_totals(self.listener.index());
-        Some(parts.state.request_rate.now(totals.requests()))
+        self.of_listener(ListenerFigure::RequestRate)
+    }
+
+    fn of_listener(&self, figure: ListenerFigure) -> Option<u64> {
+        let number = self.generation.plane.of_listener(figure, self.listener)?;
+        u64::try_from(number).ok()
     }
 
     pub(crate) fn timeouts(&self) -> ListenerTimeouts {

@@ -316,6 +316,7 @@ async fn handshake(
         return None;
     }
     metrics.tls_handshakes_ok.add(1);
+    metrics.tls_handshake_time.observe(begun.elapsed());
     if let Some(session) = stream.server_session() {
         let judged = judged.unwrap_or_default();
         let mut details = TlsDetails::of(session, begun.elapsed(), shown, judged, session_id);

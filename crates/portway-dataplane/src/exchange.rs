@@ -37,10 +37,11 @@ use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;
 use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
+    CertificateField, GroupFigure, ListenerFigure, LogValue, Message, Scope, TargetFigure,
+    TimeoutOf, Variable,
 };
 use portway_model::settings::CaptureCookie;
-use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
+use portway_model::snapshot::{GroupId, ListenerId, MapId, StickTableId, UserlistId};
 use portway_model::span::{Origin, Span};
 use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
@@ -521,14 +522,6 @@ impl Facts for Exchange<'_> {
     fn target_number(&self) -> Option<u32> {
         let (_, parts, _) = self.connection.generation.group(self.attempt.group?)?;
         parts.numbers.get(self.attempt.target?).copied()
-    }
-
-    fn listener_connection_rate(&self) -> Option<u64> {
-        self.connection.listener_connection_rate()
-    }
-
-    fn listener_request_rate(&self) -> Option<u64> {
-        self.connection.listener_request_rate()
     }
 
     fn payload(&self) -> Option<&[u8]> {

@@ -101,6 +101,21 @@ macro_rules! facts_of_connection {
             self.connection.generation.of_group(figure, group)
         }
 
+        fn listener_connection_rate(&self) -> Option<u64> {
+            self.connection.listener_connection_rate()
+        }
+
+        fn listener_request_rate(&self) -> Option<u64> {
+            self.connection.listener_request_rate()
+        }
+
+        fn of_listener(&self, figure: ListenerFigure, listener: ListenerId) -> Option<i64> {
+            self.connection
+                .generation
+                .plane
+                .of_listener(figure, listener)
+        }
+
         fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
             self.connection.generation.of_target(figure, group, target)
         }

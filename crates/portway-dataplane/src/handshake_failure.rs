@@ -1,7 +1,8 @@
-//! Why a handshake with a client failed, for metrics: what rustls says, in the words of a closed list.
+//! Why a handshake with a client or a target failed, for metrics: what rustls says, in the words of a closed list.
 
 use portway_telemetry::metrics::HandshakeFailure;
 use rustls::{CertificateError, Error, PeerIncompatible};
+use std::cell::Cell;
 use std::io;
 
 /// `is_answered`: the client has said what it wants; `is_shown`: there is a certificate for that.
@@ -18,6 +19,26 @@ pub(crate) fn failure(error: &io::Error, is_answered: bool, is_shown: bool) -> H
     match inner {
         Some(error) => of_tls(error, is_answered, is_shown),
         None => HandshakeFailure::Other,
+    }
+}
+
+thread_local! {
+    /// Why the certificate of a target was refused, as the verifier has it on this thread: rustls carries its words, not their kind.
+    static REFUSED: Cell<Option<HandshakeFailure>> = const { Cell::new(None) };
+}
+
+/// Leaves why the certificate of a target is refused for the connection.
+pub fn leave_refused(why: HandshakeFailure) {
+    REFUSED.set(Some(why));
+}
+
+/// The same of a handshake with a target. `has_agreed`: it has said which TLS it speaks.
+pub(crate) fn with_target(error: &io::Error, has_agreed: bool) -> HandshakeFailure {
+    match failure(error, has_agreed, true) {
+        HandshakeFailure::BadCertificate => {
+            REFUSED.take().unwrap_or(HandshakeFailure::BadCertificate)
+        }
+        other => other,
     }
 }
 
@@ -49,6 +70,9 @@ fn of_certificate(why: &CertificateError) -> HandshakeFailure {
         CertificateError::Revoked => HandshakeFailure::Revoked,
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => HandshakeFailure::CrlExpired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            HandshakeFailure::WrongName
+        }
         _ => HandshakeFailure::BadCertificate,
     }
 }

@@ -85,7 +85,7 @@ pub mod wants;
 pub mod worker;
 
 mod handed;
-mod handshake_failure;
+pub mod handshake_failure;
 mod buffer;
 pub mod memory;
 mod captures;

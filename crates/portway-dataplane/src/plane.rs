@@ -17,6 +17,7 @@ use crate::worker::SocketId;
 use portway_core::balance::SharedTurns;
 use portway_core::route::Router;
 use portway_core::stick::Table;
+use portway_model::expression::ListenerFigure;
 use portway_model::snapshot::{
     GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, Target, TargetGroup, UserlistId,
 };
@@ -258,6 +259,18 @@ impl Plane {
             self.snapshot.listeners.get(id.index())?,
             self.listeners.get(id.index())?,
         ))
+    }
+
+    /// Something that is counted of a listener.
+    pub(crate) fn of_listener(&self, figure: ListenerFigure, id: ListenerId) -> Option<i64> {
+        let (_, parts) = self.listener(id)?;
+        let totals = || self.metrics.listener_totals(id.index());
+        let number = match figure {
+            ListenerFigure::Connections => return Some(parts.state.open_connections().into()),
+            ListenerFigure::ConnectionRate => parts.state.connection_rate.now(totals().connections),
+            ListenerFigure::RequestRate => parts.state.request_rate.now(totals().requests()),
+        };
+        i64::try_from(number).ok()
     }
 
     /// The value of the entry of a map that fits a key.

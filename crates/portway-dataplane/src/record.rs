@@ -77,6 +77,8 @@ pub(crate) fn close(x: &Exchange<'_>) {
         if let (Some(target), Some(_)) = (x.attempt.target, x.ledger.response_head) {
             let metrics = x.connection.of_target(group, target);
             metrics.requests.count(x.ledger.status);
+            let durations = metrics.durations.counters();
+            durations.response.observe(answer_time(&x.ledger));
         }
     }
     if !x.ledger.logged {
@@ -386,26 +388,30 @@ pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16
     let metrics = connection.of_group(at.0);
     metrics.requests.count(status);
     metrics.response_time.observe(took);
-    connection.of_target(at.0, at.1).requests.count(status);
+    let metrics = connection.of_target(at.0, at.1);
+    metrics.requests.count(status);
+    metrics.durations.counters().response.observe(took);
 }
 
-/// Notes the response of the target of this attempt. How long the client took for its body is not the target's time.
+/// How long the target took for the head of its response. How long the client took for its body is not the target's time.
+fn answer_time(ledger: &Ledger) -> Duration {
+    let (Some(head), Some(connected)) = (ledger.response_head, ledger.connected) else {
+        return Duration::ZERO;
+    };
+    let asked = match (ledger.uploaded.get(), ledger.body_in.get()) {
+        (None, 0) => connected,
+        // It did not wait for all of it.
+        (None, _) => head,
+        (Some(uploaded), _) => uploaded.max(connected),
+    };
+    head.saturating_sub(asked)
+}
+
+/// Notes the response of the target of this attempt.
 pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
     let at = x.attempt.group.zip(x.attempt.target);
     if let Some(state) = at.and_then(|at| state_of(x.connection, at)) {
-        let good = state.answered(status, || {
-            let ledger = &x.ledger;
-            let (Some(head), Some(connected)) = (ledger.response_head, ledger.connected) else {
-                return Duration::ZERO;
-            };
-            let asked = match (ledger.uploaded.get(), ledger.body_in.get()) {
-                (None, 0) => connected,
-                // It did not wait for all of it.
-                (None, _) => head,
-                (Some(uploaded), _) => uploaded.max(connected),
-            };
-            head.saturating_sub(asked)
-        });
+        let good = state.answered(status, || answer_time(&x.ledger));
         if good.is_some() {
             x.attempt.good.set(good);
         }

@@ -26,7 +26,8 @@ use portway_core::server_hello::Answered;
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule, Weighted};
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
+    CertificateField, GroupFigure, ListenerFigure, LogValue, TargetFigure, TimeoutOf, Value,
+    Variable,
 };
 use portway_model::first_answer::AnswerPart;
 use portway_model::settings::ProxyHeader;
@@ -442,14 +443,6 @@ impl Facts for Seen<'_> {
     fn timeout(&self, of: TimeoutOf) -> Option<u64> {
         let time = (of == TimeoutOf::Client).then(|| self.connection.client_timeout());
         u64::try_from(time?.as_millis()).ok()
-    }
-
-    fn listener_connection_rate(&self) -> Option<u64> {
-        self.connection.listener_connection_rate()
-    }
-
-    fn listener_request_rate(&self) -> Option<u64> {
-        self.connection.listener_request_rate()
     }
 
     fn variable(&self, variable: &Variable) -> Fetched<'_> {

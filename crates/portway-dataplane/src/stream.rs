@@ -613,6 +613,14 @@ impl Stream {
         }
     }
 
+    /// The other side has said which TLS it speaks.
+    pub(crate) fn has_agreed(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(tls) => session!(&tls.session, s => s.protocol_version().is_some()),
+        }
+    }
+
     /// What was agreed on with a target; `None` where TLS is not spoken.
     pub(crate) fn agreed(&self) -> Option<Arc<TlsDetails>> {
         match self {

@@ -236,6 +236,10 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             figure: *figure,
             group: to.group(group)?,
         },
+        Value::OfListener { figure, listener } => Value::OfListener {
+            figure: *figure,
+            listener: to.listener(listener)?,
+        },
         Value::OfTarget { figure, group, target } => Value::OfTarget {
             figure: *figure,
             group: to.group(group)?,

@@ -5,6 +5,7 @@
 //! tests; a [`Template`] mixes text and expressions. All are closed sets, held for both stages.
 
 use crate::action::End;
+pub use crate::figure::{GroupFigure, ListenerFigure, TableFigure, TargetFigure};
 use crate::first_answer::AnswerPart;
 pub use crate::log_value::LogValue;
 pub use crate::matched::{MatchGroup, Matched, Within};
@@ -399,6 +400,13 @@ pub enum Value<S: Stage> {
         /// The name of the target.
         target: Name,
     },
+    /// Number: something of a listener that is named.
+    OfListener {
+        /// What.
+        figure: ListenerFigure,
+        /// Of which listener.
+        listener: S::Listener,
+    },
     /// Number: connections open on this listener.
     ListenerConnections,
     /// Number: connections that this listener accepted in the last second.
@@ -486,40 +494,6 @@ pub enum HeaderPart {
     Line(i32),
     /// The values between commas, those in double quotes left alone; `Some`: the one at this place, as above.
     Item(Option<i32>),
-}
-
-/// A number of a target group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GroupFigure {
-    /// Requests that wait for a target.
-    Queued,
-    /// The same, divided by the usable targets.
-    AverageQueue,
-    /// Connections in the last second.
-    ConnectionRate,
-    /// Connections and places in queues that are left, over all targets; -1 where a target has no limit of both.
-    FreeSlots,
-    /// Connections that are left, over all targets that may take traffic; -1 where one of them has no limit.
-    FreeConnections,
-}
-
-/// Something of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TargetFigure {
-    /// Boolean: it may take traffic.
-    Usable,
-    /// Number: connections open to it.
-    Connections,
-    /// Number: requests that wait for it.
-    Queued,
-    /// Number: its weight now.
-    Weight,
-    /// Number: the weight that the configuration says.
-    ConfiguredWeight,
-    /// Number: connections that are left; -1 where it has no limit.
-    FreeConnections,
-    /// Number: connections in the last second.
-    ConnectionRate,
 }
 
 /// What is agreed on in a TLS handshake.
@@ -713,15 +687,6 @@ pub enum Touch {
     Raise,
     /// It is 0 afterwards; what it was is given.
     Clear,
-}
-
-/// What is known of a stick table as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TableFigure {
-    /// Entries that it has.
-    Used,
-    /// Entries that it has room for.
-    Free,
 }
 
 /// What a stick table counts. Rates are per the period that the table says.

@@ -28,6 +28,7 @@ pub mod defaults;
 pub mod diagnostic;
 pub mod draft;
 pub mod expression;
+mod figure;
 pub mod first_answer;
 mod ids;
 pub mod jwt;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use portway_telemetry::access_log::{KEYS, Scope};
-use portway_telemetry::metrics::{BUCKET_BOUNDS, Family, Limit};
+use portway_telemetry::metrics::{BUCKET_BOUNDS, Family, Limit, MOST_TARGET_HISTOGRAMS};
 use portway_telemetry::record::FaultCode;
 
 fn check(file: &str, text: &str) {
@@ -50,6 +50,12 @@ fn docs_metrics_md() {
         page,
         "\nUpper bounds of histogram buckets, in seconds: {}.\n",
         bounds.join(", ")
+    )
+    .expect("a String");
+    write!(
+        page,
+        "\nHistograms of targets are made when there is something to count, and left out before: each worker has 320 bytes for one that it\n\
+         has asked, and 320 more where TLS is spoken. The first {MOST_TARGET_HISTOGRAMS} targets of the configuration are shown with theirs.\n"
     )
     .expect("a String");
     page.push_str("\n## Limits\n\nValues of the label `limit`, and what happens when the limit is reached.\n\n");

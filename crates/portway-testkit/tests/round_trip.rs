@@ -118,7 +118,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Ignore Force Both Match Store Target Address6 TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
     StatusPattern BodyPattern L7Status Normalize MergeSlashes StripDot StripDotdot StripDotdotFull SortQuery DecodeUnreserved \
     DecodeUnreservedStrict UppercasePercent UppercasePercentStrict SetEnd Chunks \
-    Decimal MapGroups ResponseCapture Accepted Timeout Group GroupTunnel HeaderBlock TargetNumber IsLocal Milliseconds Microseconds FreeConnections ConfiguredWeight ListenerConnectionRate ListenerRequestRate";
+    Decimal MapGroups ResponseCapture Accepted Timeout Group GroupTunnel HeaderBlock TargetNumber IsLocal Milliseconds Microseconds FreeConnections ConfiguredWeight ListenerConnectionRate ListenerRequestRate OfListener TlsSessionId";
 
 #[test]
 fn every_word_of_the_model_is_generated() {

@@ -9,7 +9,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use portway_dataplane::handshake_failure::leave_refused;
 use portway_model::settings::{CertificateJudge, VerifyName};
+use portway_telemetry::metrics::HandshakeFailure;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -319,8 +321,24 @@ impl fmt::Display for Untrusted {
 
 impl std::error::Error for Untrusted {}
 
+impl Untrusted {
+    /// The same for metrics.
+    fn kind(&self) -> HandshakeFailure {
+        match self {
+            Self::WrongName { .. } => HandshakeFailure::WrongName,
+            Self::Expired { .. } | Self::NotYetValid { .. } => HandshakeFailure::Expired,
+            Self::UnknownAuthority { .. } | Self::OtherKey { .. } => {
+                HandshakeFailure::UnknownAuthority
+            }
+            _ => HandshakeFailure::BadCertificate,
+        }
+    }
+}
+
+/// The connection, which sees rustls's error alone, is left the kind.
 impl From<Untrusted> for Error {
     fn from(reason: Untrusted) -> Self {
+        leave_refused(reason.kind());
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
     }
 }

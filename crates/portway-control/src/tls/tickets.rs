@@ -42,7 +42,7 @@ const HEAD_LEN: usize = NAME_LEN + NONCE_LEN;
 const ID_LEN: usize = 32;
 
 /// The form of tickets: those of another do not open.
-const FORM: u8 = 2;
+const FORM: &[u8] = &[2];
 
 /// Sessions kept per listener for TLS 1.2 clients that resume by session id instead of a ticket, such as Java before version 13.
 /// Some 200 bytes each; the oldest make room. They outlive reloads, not the process.
@@ -308,7 +308,7 @@ impl TicketKey {
 
 fn associated(name: &[u8; NAME_LEN], scope: &str) -> Aad<Vec<u8>> {
     // The name has a fixed length: no two pairs give the same bytes.
-    Aad::from([name, &[FORM][..], scope.as_bytes()].concat())
+    Aad::from([name, FORM, scope.as_bytes()].concat())
 }
 
 /// The keys as one listener sees them.

@@ -11,10 +11,11 @@ use crate::stick::{Entry, Table};
 use crate::trace::TracePart;
 use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, Message, TargetFigure, TimeoutOf, Value, Variable,
+    CertificateField, GroupFigure, ListenerFigure, LogValue, Message, TargetFigure, TimeoutOf,
+    Value, Variable,
 };
 use portway_model::jwt::JwtAlgorithm;
-use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
+use portway_model::snapshot::{GroupId, ListenerId, MapId, StickTableId, UserlistId};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -397,6 +398,11 @@ pub trait Facts {
 
     /// Something else that is counted of a group.
     fn of_group(&self, _figure: GroupFigure, _group: GroupId) -> Option<i64> {
+        None
+    }
+
+    /// Something that is counted of a listener.
+    fn of_listener(&self, _figure: ListenerFigure, _listener: ListenerId) -> Option<i64> {
         None
     }
 

@@ -72,6 +72,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::Matched(matched) => super::matched::found(matched, facts).into(),
         Value::InUserGroup { users, groups } => facts.in_user_group(*users, groups).into(),
         Value::OfGroup { figure, group } => facts.of_group(*figure, *group).into(),
+        Value::OfListener { figure, listener } => facts.of_listener(*figure, *listener).into(),
         Value::OfTarget {
             figure,
             group,

@@ -6,8 +6,8 @@ use super::cursor::{Cursor, Parsed, Token};
 use super::transform::write_call;
 pub(crate) use super::words::{
     CERTIFICATE_FIELDS, CERTIFICATE_INFO, CERTIFICATE_INFOS, CERTIFICATE_PARTS, COUNTERS, ENDS,
-    FUNCTIONS, GROUP_FIGURES, LOG_VALUES, NUMBERED_COUNTERS, PLAIN, PROXY_FIELDS, SCOPES,
-    TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS, TLS_FIELDS,
+    FUNCTIONS, GROUP_FIGURES, LISTENER_FIGURES, LOG_VALUES, NUMBERED_COUNTERS, PLAIN, PROXY_FIELDS,
+    SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS, TLS_FIELDS,
 };
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -113,6 +113,12 @@ impl Cursor<'_, '_> {
                 self.expect(",")?;
                 let group = self.reference("a target group")?;
                 Value::OfGroup { figure, group }
+            }
+            "of_listener" => {
+                let figure = self.one_of("number of a listener", LISTENER_FIGURES)?;
+                self.expect(",")?;
+                let listener = self.reference("a listener")?;
+                Value::OfListener { figure, listener }
             }
             "of_target" => {
                 let figure = self.one_of("number of a target", TARGET_FIGURES)?;
@@ -450,6 +456,12 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
                 format_args!("of_group({}, ", word_of(GROUP_FIGURES, figure)),
             );
             write_text(out, group.value.as_str());
+            out.push(')');
+        }
+        Value::OfListener { figure, listener } => {
+            let figure = word_of(LISTENER_FIGURES, figure);
+            write_plain(out, format_args!("of_listener({figure}, "));
+            write_text(out, listener.value.as_str());
             out.push(')');
         }
         Value::OfTarget {

@@ -2,8 +2,8 @@
 
 use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, CertificateInfo, Counter, GroupFigure, LogValue, Message, NameAttribute,
-    PriorityPart, Scope, TableFigure, TargetFigure, TimeoutOf, TlsField, Value,
+    CertificateField, CertificateInfo, Counter, GroupFigure, ListenerFigure, LogValue, Message,
+    NameAttribute, PriorityPart, Scope, TableFigure, TargetFigure, TimeoutOf, TlsField, Value,
 };
 use portway_model::first_answer::AnswerPart;
 use portway_model::proxied::ProxyField;
@@ -125,6 +125,7 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("matched", "matched(1, path, `^/a/(.*)$`)"),
     ("in_user_group", "in_user_group(`USERLIST`, `GROUP`)"),
     ("of_group", "of_group(queued, `GROUP`)"),
+    ("of_listener", "of_listener(connections, `LISTENER`)"),
     ("of_target", "of_target(usable, `GROUP`, `TARGET`)"),
     ("cookie", "cookie(`NAME`)"),
     ("query", "query(`NAME`)"),
@@ -350,6 +351,13 @@ pub(crate) const TIMEOUTS: &[(&str, TimeoutOf)] = &[
     ("group_tunnel", TimeoutOf::GroupTunnel),
     ("response", TimeoutOf::Response),
     ("tunnel", TimeoutOf::Tunnel),
+];
+
+/// What is counted of a listener.
+pub(crate) const LISTENER_FIGURES: &[(&str, ListenerFigure)] = &[
+    ("connections", ListenerFigure::Connections),
+    ("connection_rate", ListenerFigure::ConnectionRate),
+    ("request_rate", ListenerFigure::RequestRate),
 ];
 
 /// What is counted of a group.

@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, GroupFigure, HashKind, Hashing, HeaderPart, Message, NamePart, Operand,
-    Operation, TargetFigure, Transform, Value,
+    CertificateField, GroupFigure, HashKind, Hashing, HeaderPart, ListenerFigure, Message,
+    NamePart, Operand, Operation, TargetFigure, Transform, Value,
 };
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
@@ -256,15 +256,16 @@ impl Reading<'_, '_, '_> {
             "avg_queue" => self.of_backend(group(GroupFigure::AverageQueue)),
             "connslots" => self.of_backend(group(GroupFigure::FreeSlots)),
             "be_conn_free" => self.of_backend(group(GroupFigure::FreeConnections)),
-            "fe_sess_rate" | "fe_req_rate" if self.call.count() > 0 => Err(Refusal::NotYet),
-            "fe_sess_rate" => self.of(When::Always, Type::Number, Value::ListenerConnectionRate),
-            "fe_req_rate" => self.of(When::Always, Type::Number, Value::ListenerRequestRate),
+            "fe_conn" => self.of_frontend(Value::ListenerConnections, ListenerFigure::Connections),
+            "fe_sess_rate" => {
+                let own = Value::ListenerConnectionRate;
+                self.of_frontend(own, ListenerFigure::ConnectionRate)
+            }
+            "fe_req_rate" => {
+                self.of_frontend(Value::ListenerRequestRate, ListenerFigure::RequestRate)
+            }
             "srv_iweight" => self.of_server(TargetFigure::ConfiguredWeight, Type::Number),
             "srv_conn_free" => self.of_server(TargetFigure::FreeConnections, Type::Number),
-            "fe_conn" if self.call.count() == 0 => {
-                self.of(When::Always, Type::Number, Value::ListenerConnections)
-            }
-            "fe_conn" => Err(Refusal::NotYet),
             "srv_is_up" => self.of_server(TargetFigure::Usable, Type::Boolean),
             "srv_conn" => self.of_server(TargetFigure::Connections, Type::Number),
             "srv_queue" => self.of_server(TargetFigure::Queued, Type::Number),
@@ -272,6 +273,18 @@ impl Reading<'_, '_, '_> {
             "srv_sess_rate" => self.of_server(TargetFigure::ConnectionRate, Type::Number),
             _ => return None,
         })
+    }
+
+    /// Of the frontend that is named, or of the own one.
+    fn of_frontend(&self, own: Value<Named>, figure: ListenerFigure) -> Found {
+        let value = match self.call.given(0) {
+            None => own,
+            Some(name) => Value::OfListener {
+                figure,
+                listener: Spanned::new(Name::new(name), self.span),
+            },
+        };
+        self.of(When::Always, Type::Number, value)
     }
 
     fn of_backend(&mut self, value: impl FnOnce(Spanned<Name>) -> Value<Named>) -> Found {

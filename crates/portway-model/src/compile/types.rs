@@ -63,6 +63,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::HeaderCount { .. }
         | Value::CookieCount { .. }
         | Value::OfGroup { .. }
+        | Value::OfListener { .. }
         | Value::NowMicroseconds
         | Value::Worker
         | Value::BodyLength
@@ -385,6 +386,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::ListenerConnections
         | Value::ListenerConnectionRate
         | Value::ListenerRequestRate
+        | Value::OfListener { .. }
         | Value::OfGroup { .. }
         | Value::OfTarget { .. }
         | Value::Random(_)
@@ -620,6 +622,7 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Matched(_) => "what a regular expression finds",
         Value::InUserGroup { .. } => "whether a user is in a group",
         Value::OfGroup { .. } => "a number of a group",
+        Value::OfListener { .. } => "a number of a listener",
         Value::OfTarget { .. } => "the state of a target",
         Value::ResponseVersion => "the version of the response",
         Value::NowMicroseconds => "the time",

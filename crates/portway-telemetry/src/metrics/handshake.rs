@@ -1,13 +1,13 @@
-//! Why handshakes with clients fail: a closed list, and a counter for each.
+//! Why handshakes with clients and targets fail: a closed list, and a counter for each.
 
 use super::cell::Counter;
 
-/// Why a handshake with a client failed.
+/// Why a handshake failed. With a target, the other side is the target, and its certificate is never missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeFailure {
-    /// The client closed or reset the connection in the middle of it.
+    /// The other side closed or reset the connection in the middle of it.
     Closed,
-    /// The client was too slow.
+    /// The other side was too slow.
     Timeout,
     /// What came was not TLS: HTTP in the clear, mostly.
     NotTls,
@@ -21,17 +21,19 @@ pub enum HandshakeFailure {
     Protocol,
     /// The client showed no certificate, and one is required.
     NoCertificate,
-    /// The client's certificate is not valid any more, or not yet.
+    /// The other side's certificate is not valid any more, or not yet.
     Expired,
-    /// The client's certificate comes from nobody who is trusted.
+    /// The other side's certificate comes from nobody who is trusted.
     UnknownAuthority,
-    /// The client's certificate is revoked.
+    /// The other side's certificate is revoked.
     Revoked,
-    /// The revocation list of the authority of the client's certificate is over.
+    /// The revocation list of the authority of the other side's certificate is over.
     CrlExpired,
-    /// Something else is wrong with the client's certificate.
+    /// A target's certificate is for another name.
+    WrongName,
+    /// Something else is wrong with the other side's certificate.
     BadCertificate,
-    /// The client said that it does not go on: it does not believe our certificate, mostly.
+    /// The other side said that it does not go on: a client does not believe our certificate, mostly; a target wants another one of us.
     Alert,
     /// Anything else.
     Other,
@@ -39,7 +41,7 @@ pub enum HandshakeFailure {
 
 impl HandshakeFailure {
     /// Every reason.
-    pub const ALL: [HandshakeFailure; 15] = [
+    pub const ALL: [HandshakeFailure; 16] = [
         HandshakeFailure::Closed,
         HandshakeFailure::Timeout,
         HandshakeFailure::NotTls,
@@ -52,6 +54,7 @@ impl HandshakeFailure {
         HandshakeFailure::UnknownAuthority,
         HandshakeFailure::Revoked,
         HandshakeFailure::CrlExpired,
+        HandshakeFailure::WrongName,
         HandshakeFailure::BadCertificate,
         HandshakeFailure::Alert,
         HandshakeFailure::Other,
@@ -72,6 +75,7 @@ impl HandshakeFailure {
             HandshakeFailure::UnknownAuthority => "certificate_unknown_ca",
             HandshakeFailure::Revoked => "certificate_revoked",
             HandshakeFailure::CrlExpired => "crl_expired",
+            HandshakeFailure::WrongName => "certificate_name",
             HandshakeFailure::BadCertificate => "certificate_bad",
             HandshakeFailure::Alert => "alert",
             HandshakeFailure::Other => "other",

@@ -18,6 +18,7 @@ mod render;
 mod retries;
 mod rules;
 mod shard;
+mod target;
 mod totals;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
     WorkerMetrics,
 };
+pub use target::{Late, MOST_TARGET_HISTOGRAMS, TargetDurations, TargetTls};
 pub use totals::{FailureTotals, GroupTotals, ListenerTotals, TargetTotals, Times};
 
 /// The names in a snapshot, by number.

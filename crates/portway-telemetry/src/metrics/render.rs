@@ -339,6 +339,11 @@ impl Registry {
             Family::ListenerTlsHandshakes => self.handshakes(page),
             Family::ListenerTlsFailures => self.handshake_failures(page),
             Family::ListenerTlsResumptions => self.listeners(page, |l| l.tls_resumptions.value()),
+            Family::ListenerTlsTime => {
+                for (name, blocks) in self.by_listener() {
+                    page.histogram_if_any(&[name], blocks.map(|l| &l.tls_handshake_time));
+                }
+            }
             Family::ListenerMirrored => self.mirrored(page),
             Family::ListenerTokens => self.tokens(page),
             Family::ListenerRequestDuration => {
@@ -363,6 +368,7 @@ impl Registry {
                     page.histogram(name, blocks.map(|g| &g.response_time));
                 }
             }
+            Family::GroupTlsTime => self.group_handshake_time(page),
             Family::TargetRequests => self.target_classes(page),
             Family::TargetRequestsInFlight => self.targets(page, |t| t.requests_in_flight.value()),
             Family::TargetConnectFailures => self.targets(page, |t| t.connect_failures.value()),
@@ -370,6 +376,11 @@ impl Registry {
             Family::TargetConnectionsReused => self.targets(page, |t| t.connections_reused.value()),
             Family::TargetConnectionsOpen => self.targets(page, |t| t.connections_open.value()),
             Family::TargetConnectionsIdle => self.targets(page, |t| t.connections_idle.value()),
+            Family::TargetResponseTime => self.target_histograms(page, |t| &t.response),
+            Family::TargetConnectTime => self.target_histograms(page, |t| &t.connect),
+            Family::TargetTlsHandshakes => self.target_handshakes(page),
+            Family::TargetTlsFailures => self.target_handshake_failures(page),
+            Family::TargetTlsResumptions => self.target_resumptions(page),
             Family::CircuitState => {
                 for it in process.circuits {
                     page.sample(&[it.name], it.state.into());
@@ -612,7 +623,7 @@ impl Registry {
         })
     }
 
-    fn by_target(
+    pub(super) fn by_target(
         &self,
     ) -> impl Iterator<Item = (&str, &str, impl Iterator<Item = &TargetMetrics> + Clone)> {
         let groups = self.names.groups.iter().enumerate();
@@ -627,7 +638,7 @@ impl Registry {
 }
 
 /// The text of one family.
-struct Page<'a> {
+pub(super) struct Page<'a> {
     out: &'a mut String,
     family: Family,
 }
@@ -639,34 +650,58 @@ impl Page<'_> {
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, values: &[&str], value: i128) {
+    pub(super) fn sample(&mut self, values: &[&str], value: i128) {
         self.line("", values, None, format_args!("{value}"));
     }
 
-    fn unless_zero(&mut self, values: &[&str], value: i128) {
+    pub(super) fn unless_zero(&mut self, values: &[&str], value: i128) {
         if value != 0 {
             self.sample(values, value);
         }
     }
 
+    /// The same, unless nothing was counted.
+    pub(super) fn histogram_if_any<'h>(
+        &mut self,
+        values: &[&str],
+        shards: impl Iterator<Item = &'h Histogram>,
+    ) {
+        let (counts, sum) = Self::summed(shards);
+        if counts.iter().any(|count| *count != 0) {
+            self.buckets(values, counts, sum);
+        }
+    }
+
     fn histogram<'h>(&mut self, name: &str, shards: impl Iterator<Item = &'h Histogram>) {
+        let (counts, sum) = Self::summed(shards);
+        self.buckets(&[name], counts, sum);
+    }
+
+    /// What all workers counted in each bucket, and the sum of all durations.
+    fn summed<'h>(
+        shards: impl Iterator<Item = &'h Histogram>,
+    ) -> ([u64; BUCKET_BOUNDS.len() + 1], Duration) {
         let mut counts = [0_u64; BUCKET_BOUNDS.len() + 1];
-        let mut sum = std::time::Duration::ZERO;
+        let mut sum = Duration::ZERO;
         for shard in shards {
             for (total, count) in counts.iter_mut().zip(shard.counts()) {
                 *total += count;
             }
             sum += shard.sum();
         }
+        (counts, sum)
+    }
+
+    fn buckets(&mut self, values: &[&str], counts: [u64; BUCKET_BOUNDS.len() + 1], sum: Duration) {
         let bounds = BUCKET_BOUNDS.iter().map(|(_, text)| *text);
         let mut count = 0_u64;
         for (bound, bucket) in bounds.chain(std::iter::once("+Inf")).zip(counts) {
             count += bucket;
-            self.line("_bucket", &[name], Some(bound), format_args!("{count}"));
+            self.line("_bucket", values, Some(bound), format_args!("{count}"));
         }
         let (seconds, nanos) = (sum.as_secs(), sum.subsec_nanos());
-        self.line("_sum", &[name], None, format_args!("{seconds}.{nanos:09}"));
-        self.line("_count", &[name], None, format_args!("{count}"));
+        self.line("_sum", values, None, format_args!("{seconds}.{nanos:09}"));
+        self.line("_count", values, None, format_args!("{count}"));
     }
 
     /// One line: name and suffix, the family's labels with these values, a bucket's bound, the value.

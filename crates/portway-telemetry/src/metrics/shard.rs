@@ -10,6 +10,7 @@ use super::family::Limit;
 use super::handshake::HandshakeFailures;
 use super::retries::Retries;
 use super::rules::RuleCounters;
+use super::target::{Late, TargetDurations, TargetTls};
 use super::{Kept, Names};
 use crate::record::FaultCode;
 
@@ -89,6 +90,8 @@ pub struct ListenerMetrics {
     pub tls_handshakes_failed: HandshakeFailures,
     /// Handshakes that resumed a session.
     pub tls_resumptions: Counter,
+    /// How long handshakes took that succeeded.
+    pub tls_handshake_time: Histogram,
     /// Durations of requests.
     pub request_duration: Histogram,
     /// Requests that ended without a status.
@@ -284,6 +287,10 @@ pub struct TargetMetrics {
     pub redispatches: Counter,
     /// How long exchanges took.
     pub times: Averages,
+    /// How long it took to connect and to answer.
+    pub durations: Late<TargetDurations>,
+    /// TLS with it.
+    pub tls: Late<TargetTls>,
 }
 
 /// All counters of one worker. Whoever counts often may keep the `Arc` of a block: it stays the right one over reloads.

@@ -136,6 +136,9 @@ fn golden_text() {
             .tls_handshakes_failed
             .count(HandshakeFailure::Expired);
         listener.tls_resumptions.add(1);
+        listener
+            .tls_handshake_time
+            .observe(Duration::from_micros(900));
         listener.request_duration.observe(Duration::from_millis(7));
         listener.request_duration.observe(Duration::from_secs(61));
         shard.group(0).requests.count(404);
@@ -154,6 +157,14 @@ fn golden_text() {
         target.connections_reused.add(6);
         target.connections_open.add(3);
         target.connections_idle.add(2);
+        let durations = target.durations.counters();
+        durations.response.observe(Duration::from_micros(2_400));
+        durations.connect.observe(Duration::from_micros(300));
+        let tls = target.tls.counters();
+        tls.ok.add(2);
+        tls.resumptions.add(1);
+        tls.time.observe(Duration::from_millis(3));
+        tls.failures.count(HandshakeFailure::WrongName);
     }
     registry.process().access_log_dropped.add(1);
     registry.process().limit_reached(Limit::AccessLogBatches);
@@ -306,4 +317,34 @@ fn blocks_do_not_share_cache_lines() {
     let place = |worker| Arc::as_ptr(shard(&registry, worker).target(0, 0)) as usize;
     assert_eq!(place(0) % 64, 0);
     assert!(place(0).abs_diff(place(1)) >= 64);
+}
+
+#[test]
+fn histograms_of_targets_are_bounded_and_begin_when_there_is_something() {
+    let many: Vec<String> = (0..=MOST_TARGET_HISTOGRAMS)
+        .map(|at| format!("t{at}"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let registry = Registry::new(2, names(&["web"], &[("app", &many)]));
+    let lines = |text: &str, name: &str| text.lines().filter(|it| it.starts_with(name)).count();
+    let response = "portway_target_response_time_seconds_count";
+    let handshakes = "portway_target_tls_handshakes_total";
+    let text = rendered(&registry);
+    assert_eq!((lines(&text, response), lines(&text, handshakes)), (0, 0));
+    for at in 0..many.len() {
+        let target = shard(&registry, at % 2).target(0, at).clone();
+        let durations = target.durations.counters();
+        durations.response.observe(Duration::from_millis(1));
+        target.tls.counters().ok.add(1);
+        target.tls.counters().time.observe(Duration::from_millis(1));
+    }
+    let text = rendered(&registry);
+    assert_eq!(lines(&text, response), MOST_TARGET_HISTOGRAMS);
+    assert_eq!(lines(&text, "portway_target_connect_seconds"), 0);
+    assert_eq!(lines(&text, handshakes), 2 * many.len());
+    // All of them are in that of the group.
+    let group = "portway_target_group_tls_handshake_seconds_count{target_group=\"app\"}";
+    assert_eq!(value(&text, group), "1001");
+    assert!(std::mem::size_of::<TargetDurations>() <= 320);
+    assert!(std::mem::size_of::<TargetTls>() <= 320);
 }

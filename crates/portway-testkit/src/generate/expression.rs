@@ -5,9 +5,9 @@ use ipnet::IpNet;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{
     CertificateField, CertificateInfo, Condition, Counter, CounterEntry, Expression, GroupFigure,
-    HeaderPart, LogValue, MatchGroup, Matched, Matcher, Message, NameAttribute, NamePart,
-    NumberRange, PriorityPart, Scope, TableFigure, TargetFigure, Template, TemplatePart, Test,
-    TextMatch, TimeoutOf, TlsField, Touch, Value, Variable, Within,
+    HeaderPart, ListenerFigure, LogValue, MatchGroup, Matched, Matcher, Message, NameAttribute,
+    NamePart, NumberRange, PriorityPart, Scope, TableFigure, TargetFigure, Template, TemplatePart,
+    Test, TextMatch, TimeoutOf, TlsField, Touch, Value, Variable, Within,
 };
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
@@ -607,7 +607,7 @@ impl Choices {
 
     /// Counters and groups.
     fn live_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        let choice = self.below(10);
+        let choice = self.below(11);
         let groups = self.groups.clone();
         let group = self.among(&groups).map(|group| Spanned::bare(group.name));
         let tables: Vec<KnownTable> = self.stick_tables.clone();
@@ -623,6 +623,16 @@ impl Choices {
                 ];
                 let figure = self.one(GroupFigure::Queued, &figures);
                 (Value::OfGroup { figure, group }, Kind::Number)
+            }
+            (10, ..) => {
+                let figures = [ListenerFigure::ConnectionRate, ListenerFigure::RequestRate];
+                let figure = self.one(ListenerFigure::Connections, &figures);
+                let names = self.listeners.clone();
+                let listener = self.among(&names).map(Spanned::bare);
+                let value = listener.map_or(Value::ListenerConnections, |listener| {
+                    Value::OfListener { figure, listener }
+                });
+                (value, Kind::Number)
             }
             (5, Some(group), _) => {
                 let figures = [

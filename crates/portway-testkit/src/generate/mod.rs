@@ -55,6 +55,7 @@ pub fn templates(place: Place) -> impl Strategy<Value = Template<Named>> {
 struct Choices {
     numbers: std::vec::IntoIter<u32>,
     groups: Vec<KnownGroup>,
+    listeners: Vec<Name>,
     certificates: Vec<Name>,
     stick_tables: Vec<KnownTable>,
     maps: Vec<(Name, MapMatch)>,
@@ -86,6 +87,7 @@ impl Choices {
         Self {
             numbers: numbers.into_iter(),
             groups: Vec::new(),
+            listeners: Vec::new(),
             certificates: Vec::new(),
             stick_tables: Vec::new(),
             maps: Vec::new(),

@@ -46,9 +46,13 @@ impl Choices {
             };
             self.groups.push(known);
         }
+        self.listeners = self.objects(4, Self::name);
         let known = self.groups.clone();
         let groups = known.iter().map(|known| self.group(known)).collect();
-        let listeners = self.objects(4, Self::listener);
+        let names = self.listeners.clone();
+        let listeners = names.into_iter().enumerate();
+        let listeners = listeners.map(|(index, name)| self.listener(index, name));
+        let listeners = listeners.collect();
         Draft {
             process: self.process(),
             listeners,
@@ -270,8 +274,8 @@ impl Choices {
         }
     }
 
-    fn listener(&mut self, index: usize) -> ListenerDraft {
-        let mut draft = ListenerDraft::new(Spanned::bare(self.name(index)));
+    fn listener(&mut self, index: usize, name: Name) -> ListenerDraft {
+        let mut draft = ListenerDraft::new(Spanned::bare(name));
         let tls = !self.certificates.is_empty() && self.one_in(2);
         let http = !self.one_in(3);
         draft.protocol = match (http, tls) {

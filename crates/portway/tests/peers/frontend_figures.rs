@@ -1,0 +1,74 @@
+//! What rules of one frontend ask of another by its name: connections and rates, as with HAProxy.
+
+use crate::stage::Client;
+use crate::support::{Scene, eventually, free_port};
+
+/// Frontend `busy` on two addresses, one of them with other settings, and `asks`, which tells of it.
+fn configuration([busy, more, asks]: [u16; 3]) -> String {
+    format!(
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 5s\n\
+         frontend busy\n    bind 127.0.0.1:{busy}\n    bind 127.0.0.1:{more} accept-proxy\n    \
+             http-request return status 200 content-type text/plain string busy\n\
+         frontend asks\n    bind 127.0.0.1:{asks}\n    \
+             http-request deny deny_status 429 if {{ fe_conn(busy) gt 3 }} {{ path /limited }}\n    \
+             http-request return status 200 content-type text/plain lf-string \
+             \"%[fe_conn(busy)] %[fe_conn] %[fe_sess_rate(busy)] %[fe_req_rate(busy)]\"\n"
+    )
+}
+
+/// The four numbers, and what is answered where there are too many connections.
+fn told(scene: &Scene, asks: u16) -> ([u64; 4], String) {
+    let url = format!("http://127.0.0.1:{asks}/");
+    let text = scene.curl(&[&url]).good();
+    let numbers = text.split(' ').map(|it| it.trim().parse().unwrap());
+    let numbers: Vec<u64> = numbers.collect();
+    let limited = scene.status(&[&format!("{url}limited")]);
+    (numbers.try_into().unwrap(), limited)
+}
+
+fn check(scene: &Scene, ports: [u16; 3]) {
+    let [busy, more, asks] = ports;
+    let ([open, own, ..], limited) = told(scene, asks);
+    assert_eq!((open, own, limited.as_str()), (0, 1, "200"));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::new(busy)).collect();
+    let mut proxied = Client::new(more);
+    proxied.send("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+    clients.push(proxied);
+    let mut ask_all = || {
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(client.answer().starts_with("http/1.1 200 "));
+        }
+    };
+    ask_all();
+    let ([open, own, ..], limited) = told(scene, asks);
+    assert_eq!((open, own, limited.as_str()), (5, 1, "429"));
+    // A rate is that of the last second: what comes now is in it.
+    eventually("requests and connections are in the rates", || {
+        ask_all();
+        let new: Vec<Client> = (0..3).map(|_| Client::new(busy)).collect();
+        let ([_, _, connections, requests], _) = told(scene, asks);
+        drop(new);
+        (connections >= 3 && requests >= 5).then_some(())
+    });
+}
+
+#[test]
+fn rules_ask_of_other_frontends_as_with_haproxy() {
+    let scene = Scene::new();
+    let [ours, theirs] = [(); 2].map(|()| [(); 3].map(|()| free_port()));
+    scene.file("ours.cfg", configuration(ours));
+    scene.file("theirs.cfg", configuration(theirs));
+    let _haproxy = scene.serve(theirs[2], "haproxy", &["-db", "-f", "theirs.cfg"]);
+    check(&scene, theirs);
+    let portway = scene.portway_with(&["ours.cfg"]);
+    check(&scene, ours);
+    portway.stop();
+    scene.file(
+        "wrong.cfg",
+        configuration(ours).replace("fe_conn(busy)", "fe_conn(bussy)"),
+    );
+    let refused = scene.run(crate::support::PORTWAY, &["check", "wrong.cfg"]);
+    assert!(!refused.status.success());
+    assert!(refused.both().contains("bussy"), "{refused}");
+}
