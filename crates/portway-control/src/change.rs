@@ -54,7 +54,7 @@ fn together(live: &TargetGroup, next: &TargetGroup, kept: &[Option<usize>]) -> T
             TargetTls::Group if live.tls.is_none() => TargetTls::Off,
             tls => tls.clone(),
         },
-        send_proxy: target.send_proxy,
+        send_proxy: target.send_proxy.clone(),
         track: target.track,
         ..known.clone()
     };

@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod client_hello;
 pub mod coding;
 mod der;
+pub mod digest_auth;
 pub mod dns;
 pub mod drain;
 pub mod evaluate;

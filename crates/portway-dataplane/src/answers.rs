@@ -299,6 +299,14 @@ impl Answer {
     }
 }
 
+/// 401 with what is asked for.
+pub(crate) fn unauthorized(x: &Exchange<'_>, challenge: &str) -> Answer {
+    let mut answer = own(x, 401, "");
+    let fields = &mut answer.fields;
+    write_field(fields, b"WWW-Authenticate", challenge.as_bytes());
+    answer
+}
+
 /// What is answered with this status where something fails: the operator's page, else our own words. `text`: what
 /// Portway's form says.
 pub(crate) fn own(x: &Exchange<'_>, status: u16, text: &str) -> Answer {

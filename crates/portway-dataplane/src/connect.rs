@@ -33,7 +33,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// A connection to a target, counted as in flight while it lives.
 pub(crate) struct Upstream {
@@ -126,10 +126,8 @@ pub(crate) async fn connect(
     let mut way = Way {
         address: address(wanted, group, state)?,
         server_name: server_name(connection, group, wanted),
-        proxy_header: group
-            .send_proxy
-            .as_ref()
-            .filter(|_| own.is_none_or(|target| target.send_proxy))
+        proxy_header: own
+            .and_then(|target| group.send_proxy_of(target))
             .map(|send| proxy_header::of(connection, send, wanted.ends, wanted.request_id)),
         source: own
             .and_then(|target| target.source.as_ref()?.borrowed.as_ref())
@@ -361,14 +359,18 @@ async fn tcp(
     let socket = match from {
         None if watch.is_none() => TcpStream::connect(address).await?,
         from => {
-            let socket = match from {
-                Some(from) => source::socket(from, borrowed, address)?,
-                None => source::socket_to(address)?,
+            let watched = |socket: &TcpSocket| match &watch {
+                Some(watch) => keep_alive::watch(socket, watch),
+                None => Ok(()),
             };
-            if let Some(watch) = &watch {
-                keep_alive::watch(&socket, watch)?;
+            match from {
+                Some(from) => source::connect(from, borrowed, address, watched).await?,
+                None => {
+                    let socket = source::socket_to(address)?;
+                    watched(&socket)?;
+                    socket.connect(address).await?
+                }
             }
-            socket.connect(address).await?
         }
     };
     socket.set_nodelay(true)?;

@@ -3,7 +3,7 @@
 use crate::exchange::Exchange;
 use crate::fault::reason_in;
 use portway_core::evaluate::Facts;
-use portway_core::evaluate::rewrite::write_origin;
+use portway_core::evaluate::rewrite::{add_prefix, write_origin};
 use portway_core::http1::{
     BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
     ResponseBody, ResponseFraming, TargetForm, Version, copy_end_to_end, write_content_length,
@@ -89,7 +89,7 @@ fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
 pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     let mut out = std::mem::take(&mut x.scratch.head);
     out.clear();
-    write_request(x, KnownSet::EMPTY, &mut out);
+    write_request(x, path_prefix(x), KnownSet::EMPTY, &mut out);
     out.extend_from_slice(b"\r\n");
     out
 }
@@ -99,7 +99,7 @@ pub(crate) fn copy_of_request(x: &mut Exchange<'_>, length: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let framing = std::mem::replace(&mut x.framing.body, BodyLength::None);
     let drop = KnownSet::EMPTY.with(Known::ContentLength);
-    write_request(x, drop.with(Known::Expect), &mut out);
+    write_request(x, None, drop.with(Known::Expect), &mut out);
     if framing != BodyLength::None {
         write_content_length(&mut out, length as u64);
     }
@@ -110,9 +110,9 @@ pub(crate) fn copy_of_request(x: &mut Exchange<'_>, length: usize) -> Vec<u8> {
 
 /// All of a head but the line that ends it.
 #[inline]
-fn write_request(x: &Exchange<'_>, mut drop: KnownSet, out: &mut Vec<u8>) {
+fn write_request(x: &Exchange<'_>, prefix: Option<&str>, mut drop: KnownSet, out: &mut Vec<u8>) {
     let (head, arena) = (x.request(), x.arena());
-    request_line(x, out);
+    request_line(x, prefix, out);
     let edits = &x.scratch.request_edits;
     if !x.is_http11() || x.continued {
         // HTTP/1.0 expects nothing (RFC 9110 §10.1.1), and what we send is HTTP/1.1.
@@ -170,7 +170,14 @@ fn passes_trailers(x: &Exchange<'_>) -> bool {
             .list_contains(Known::Te, x.arena(), b"trailers")
 }
 
-fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
+/// What the target that is tried has before the paths of its requests.
+fn path_prefix<'x>(x: &'x Exchange<'_>) -> Option<&'x str> {
+    let (group, ..) = x.connection.generation.group(x.attempt.group?)?;
+    let target = group.targets.get(x.attempt.target?)?;
+    target.path_prefix.as_deref()
+}
+
+fn request_line(x: &Exchange<'_>, prefix: Option<&str>, out: &mut Vec<u8>) {
     let (head, arena) = (x.request(), x.arena());
     let version = if x.sends_http10() {
         Version::Http10
@@ -185,12 +192,18 @@ fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
         .method
         .as_ref()
         .map_or(head.method_bytes(arena), |method| method.as_bytes());
-    let Some(origin) = x.current_origin() else {
+    let (origin, prefix) = (x.current_origin(), prefix.unwrap_or_default());
+    if origin.is_none() && prefix.is_empty() {
         return write_request_line(out, method, x.current_path(), x.current_query(), version);
-    };
+    }
     let mut url = Vec::new();
-    write_origin(origin, &mut url);
-    url.extend_from_slice(x.current_path());
+    if let Some(origin) = origin {
+        write_origin(origin, &mut url);
+    }
+    match prefix {
+        "" => url.extend_from_slice(x.current_path()),
+        prefix => add_prefix(prefix, x.current_path(), &mut url),
+    }
     write_request_line(out, method, &url, x.current_query(), version);
 }
 

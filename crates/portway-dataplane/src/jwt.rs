@@ -58,14 +58,14 @@ pub(crate) fn ask(x: &mut Exchange<'_>, jwt: &Jwt, origin: Origin) -> Option<Dec
         Found::Later(set) => return Some(Decision::WaitForKeys(Some(set))),
         Found::Unknown => return Some(Decision::WaitForKeys(None)),
         Found::Good(headers) => {
-            forget(x, jwt);
+            forget(x, jwt.headers.iter().map(|(name, _)| name.as_str()));
             for (name, value) in headers {
                 let edits = &mut x.scratch.request_edits;
                 edits.add(name.as_bytes(), |out| write_sanitised(&value, out));
             }
         }
         Found::Bad(refusal) => {
-            forget(x, jwt);
+            forget(x, jwt.headers.iter().map(|(name, _)| name.as_str()));
             if !passes(jwt, refusal) {
                 let how = How::Challenge;
                 return Some(Decision::Answer(answer(x, jwt, refusal), how));
@@ -193,11 +193,11 @@ fn bearer(value: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     }
 }
 
-/// Takes away what only a token may say, also under names that targets may take for the same.
-fn forget(x: &mut Exchange<'_>, jwt: &Jwt) {
+/// Takes away what only we may say, such as what a token gives, also under names that targets may take for the same.
+pub(crate) fn forget<'n>(x: &mut Exchange<'_>, names: impl IntoIterator<Item = &'n str>) {
     let scratch = &mut *x.scratch;
     let (request, edits) = (&scratch.request, &mut scratch.request_edits);
-    for (name, _) in &jwt.headers {
+    for name in names {
         edits.remove(name.as_bytes());
         edits.remove_where(request.fields(), x.arena.filled(), |other, _| {
             is_alike(name.as_bytes(), other)

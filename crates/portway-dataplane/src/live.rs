@@ -12,6 +12,7 @@ mod passive;
 mod in_flight;
 mod weight;
 
+use crate::digest::Digests;
 use crate::live_rate::LiveRate;
 use crate::memory::Memory;
 use crate::observed::Observed;
@@ -510,8 +511,9 @@ pub struct ProcessState {
     requests: AtomicU32,
     /// What limits of rules count.
     pub(crate) quotas: Arc<Quotas>,
-    /// Who holds passwords against hashes.
+    /// Who holds passwords against hashes, and nonces of Digest authorization.
     pub(crate) passwords: Passwords,
+    pub(crate) digests: Digests,
     /// Told whenever a connection ends while somebody waits for room.
     left: Notify,
     waiting: AtomicU32,

@@ -8,7 +8,7 @@ use crate::attempt::Attempt;
 use crate::exchange::Exchange;
 use crate::reply::forget_response;
 use crate::serve::Next;
-use crate::share;
+use crate::share::{self, Draw};
 use crate::sticky::Kept;
 use crate::variables::Variables;
 use portway_core::evaluate::rewrite::split_target;
@@ -79,7 +79,7 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
         let Some(case) = case.filter(|case| bodiless || case.target.is_some()) else {
             continue;
         };
-        let turn = x.connection.worker.turn();
+        let turn = Draw::Chance(x.connection.worker.turn());
         let Some(group) = share::draw(&x.connection.generation, &case.forward, turn) else {
             continue;
         };

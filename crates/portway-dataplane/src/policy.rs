@@ -8,6 +8,7 @@ use crate::body::{LOOKED_AT_BODY, Patience};
 use crate::buffer::Buffer;
 use crate::compress;
 use crate::cors;
+use crate::digest;
 use crate::exchange::{Exchange, How, Scratch};
 use crate::jwt;
 use crate::keys::KeySet;
@@ -17,7 +18,7 @@ use crate::pages;
 use crate::record::LogWish;
 use crate::request_line;
 use crate::service::Asked;
-use crate::share;
+use crate::share::{self, Draw};
 use crate::stick::StickRule;
 use crate::trace;
 use crate::track;
@@ -306,6 +307,7 @@ pub(crate) fn perform(
 ) -> Option<Decision> {
     match action {
         Action::Forward(_)
+        | Action::ForwardByHash { .. }
         | Action::ForwardByName { .. }
         | Action::Redirect { .. }
         | Action::Respond(_)
@@ -318,6 +320,7 @@ pub(crate) fn perform(
         | Action::Jwt(_)
         | Action::Service(_)
         | Action::Reject { .. } => return end(x, action, origin),
+        Action::DigestAuth(digest) => return digest::ask(x, digest),
         Action::Mirror(mirror) => return mirror::say(x, mirror),
         Action::TraceContext(sampled) => trace::take_part(x, *sampled),
         Action::PageFrom(cases) => pages::say(x, cases),
@@ -376,8 +379,13 @@ pub(crate) fn perform(
 fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Option<Decision> {
     match action {
         Action::Forward(groups) => {
-            let generation = &x.connection.generation;
-            let group = share::draw(generation, groups, x.connection.worker.turn());
+            let turn = Draw::Chance(x.connection.worker.turn());
+            let group = share::draw(&x.connection.generation, groups, turn);
+            return Some(group.map_or(Decision::Undecided, Decision::Forward));
+        }
+        Action::ForwardByHash { hash, groups } => {
+            let draw = Draw::of(hash, &*x, || x.connection.worker.turn());
+            let group = share::draw(&x.connection.generation, groups, draw);
             return Some(group.map_or(Decision::Undecided, Decision::Forward));
         }
         Action::ForwardByName { name, fallback } => {
@@ -419,7 +427,9 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
                 return Some(Decision::WaitForPassword);
             }
             if !passes {
-                return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
+                let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+                let asked = answers::unauthorized(x, &format!("Basic realm=\"{realm}\""));
+                return Some(Decision::Answer(asked, How::Challenge));
             }
         }
         Action::Jwt(jwt) => return jwt::ask(x, jwt, origin),
@@ -673,18 +683,6 @@ fn as_redirect_of_haproxy(x: &Exchange<'_>, answer: &mut Answer) {
     if !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
         answer.hop_bytes = CONNECTION_CLOSE.len();
     }
-}
-
-fn unauthorized(x: &Exchange<'_>, realm: &str) -> Answer {
-    let mut answer = answers::own(x, 401, "");
-    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
-    let challenge = format!("Basic realm=\"{realm}\"");
-    write_field(
-        &mut answer.fields,
-        b"WWW-Authenticate",
-        challenge.as_bytes(),
-    );
-    answer
 }
 
 fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>, origin: Origin) -> Answer {

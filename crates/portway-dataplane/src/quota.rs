@@ -40,6 +40,15 @@ impl Seed {
     }
 }
 
+/// A secret of 32 bytes.
+pub(crate) fn secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    let (one, other) = secret.split_at_mut(16);
+    one.copy_from_slice(&random().0);
+    other.copy_from_slice(&random().0);
+    secret
+}
+
 fn random() -> Seed {
     let mut seed = [0; 16];
     match aws_lc_rs::rand::fill(&mut seed) {

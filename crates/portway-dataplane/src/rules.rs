@@ -12,7 +12,7 @@ use crate::log_value::Subject;
 use crate::peer_certificate;
 use crate::policy::{Side, moved, prioritized};
 use crate::record::Passed;
-use crate::share;
+use crate::share::{self, Draw};
 use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
@@ -135,7 +135,11 @@ impl<'r> Rules<'r> {
                 let verdict = match action {
                     _ if self.accepted && !rule.still_does(action) => None,
                     Action::Forward(groups) if groups.len() > 1 => {
-                        teller.drawn(groups, &connection.generation)
+                        teller.drawn(groups, None, &connection.generation)
+                    }
+                    Action::ForwardByHash { hash, groups } => {
+                        let key = Draw::key(hash, &seen(connection, first));
+                        teller.drawn(groups, key, &connection.generation)
                     }
                     _ => self.perform(action, connection, first),
                 };
@@ -173,8 +177,14 @@ impl<'r> Rules<'r> {
     ) -> Option<Verdict> {
         match action {
             Action::Forward(groups) => {
-                let turn = connection.worker.turn();
+                let turn = Draw::Chance(connection.worker.turn());
                 let group = share::draw(&connection.generation, groups, turn);
+                return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
+            }
+            Action::ForwardByHash { hash, groups } => {
+                let worker = &connection.worker;
+                let draw = Draw::of(hash, &seen(connection, first), || worker.turn());
+                let group = share::draw(&connection.generation, groups, draw);
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::HandOver(listener) => return Some(Verdict::HandOver(*listener)),
@@ -280,8 +290,13 @@ pub(crate) trait ConnectionTeller {
     /// The rule at this place was asked. `skipped`: it holds, but a rule before it lets only those run that forward.
     fn judged(&mut self, index: usize, truth: bool, reasons: &[Judged<'_>], skipped: bool);
 
-    /// One of these is drawn by weight.
-    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<Verdict>;
+    /// One of these is drawn by weight, or is the one that a key leads to.
+    fn drawn(
+        &mut self,
+        groups: &[Weighted<Resolved>],
+        key: Option<u64>,
+        generation: &Generation,
+    ) -> Option<Verdict>;
 
     /// An action was performed.
     fn performed(&mut self, action: &Action<Resolved>, facts: &impl Facts);

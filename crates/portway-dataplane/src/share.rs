@@ -1,4 +1,5 @@
-//! Which of several groups takes what comes: of those that are best able to serve the first in order, by weight.
+//! Which of several groups takes what comes: of those that are best able to serve the first in order, by weight, or by
+//! the hash of a value and weight.
 //!
 //! A group that has too few targets gives its share to the others. Where none has enough, those are asked that have some;
 //! where none has any, those that then try all of their targets; and where nobody has anybody to ask, it is as if all
@@ -6,22 +7,81 @@
 //! serve. What a group is able to do is known from its balancer, which works it out once for each change of health.
 
 use crate::group::Generation;
-use portway_core::balance::Ability;
+use portway_core::balance::{Ability, hash_address, hash_bytes, rendezvous_score};
+use portway_core::evaluate::{Facts, Fetched, evaluate};
 use portway_model::action::Weighted;
+use portway_model::expression::Expression;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
+
+/// What one choice depends on besides the groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Draw {
+    /// 64 bits, spread evenly over choices: each group gets its weight of them.
+    Chance(u64),
+    /// The hash of a value: it always leads to the same group of those that are able.
+    Key(u64),
+}
+
+impl Draw {
+    /// By this value, or by chance where it is absent.
+    pub(crate) fn of(
+        value: &Expression<Resolved>,
+        facts: &impl Facts,
+        chance: impl FnOnce() -> u64,
+    ) -> Self {
+        match Self::key(value, facts) {
+            Some(key) => Self::Key(key),
+            None => Self::Chance(chance()),
+        }
+    }
+
+    /// The hash of this value; `None`: it is absent.
+    pub(crate) fn key(value: &Expression<Resolved>, facts: &impl Facts) -> Option<u64> {
+        match evaluate(value, facts) {
+            Fetched::Address(address) => Some(hash_address(address)),
+            other => other.into_text().map(|text| hash_bytes(&text)),
+        }
+    }
+}
 
 /// Draws one of the groups; `None` where none has any weight.
 #[inline]
 pub(crate) fn draw(
     generation: &Generation,
     groups: &[Weighted<Resolved>],
-    chance: u64,
+    draw: Draw,
 ) -> Option<GroupId> {
-    match groups {
-        [only] => Some(only.group),
-        several => draw_of(several, chance, |id| generation.ability(id)),
+    let ability = |id| generation.ability(id);
+    match (groups, draw) {
+        ([only], _) => Some(only.group),
+        (several, Draw::Chance(chance)) => draw_of(several, chance, ability),
+        (several, Draw::Key(key)) => {
+            // By its name, which stays where groups come and go.
+            let identity = |id| {
+                let group = generation.group(id);
+                group.map_or(0, |(group, ..)| hash_bytes(group.name.as_str().as_bytes()))
+            };
+            keyed(several, key, ability, identity)
+        }
     }
+}
+
+fn keyed(
+    groups: &[Weighted<Resolved>],
+    key: u64,
+    ability: impl Fn(GroupId) -> Ability + Copy,
+    identity: impl Fn(GroupId) -> u64,
+) -> Option<GroupId> {
+    let score = |it: &Weighted<Resolved>| {
+        let score = rendezvous_score(key, identity(it.group), it.weight.into());
+        (score, it.group)
+    };
+    let best = sharing(groups, ability).map(score);
+    let best = best.reduce(|one, other| if other.0 > one.0 { other } else { one });
+    // Health may change between two looks.
+    let any = || groups.iter().find(|it| it.weight > 0).map(|it| it.group);
+    best.map(|it| it.1).or_else(any)
 }
 
 /// The groups that share what comes now.
@@ -117,6 +177,48 @@ mod tests {
         check(&ranks, &[Some, None, Some, FailOpen], &[(0, 100)]);
         check(&ranks, &[None, None, FailOpen, None], &[(2, 100)]);
         check(&ranks, &[None; 4], &[(0, 75), (1, 25)]);
+    }
+
+    /// Keys stay with their groups: where one comes, goes or is not able, those that it has or had move and no others.
+    #[test]
+    fn keys_stay_with_their_groups() {
+        use Ability::{Enough, None};
+        let taken = |all: &[(u16, u16)], abilities: [Ability; 3]| -> Vec<u32> {
+            let ability = |id: GroupId| abilities[id.index()];
+            let identity = |id: GroupId| hash_bytes(&id.0.to_be_bytes());
+            let one = |key: u64| {
+                keyed(
+                    &groups(all),
+                    hash_bytes(&key.to_be_bytes()),
+                    ability,
+                    identity,
+                )
+            };
+            (0..10_000).map(|key| one(key).unwrap().0).collect()
+        };
+        let count = |of: &[u32], group: u32| of.iter().filter(|it| **it == group).count();
+        let weighted = [(60, 0), (30, 0), (10, 0)];
+        let all = taken(&weighted, [Enough; 3]);
+        for (group, share) in [(0, 6000_usize), (1, 3000), (2, 1000)] {
+            assert!(count(&all, group).abs_diff(share) < 200, "{group}");
+        }
+        for gone in 0..3_u32 {
+            let mut fewer = weighted;
+            fewer[gone as usize].0 = 0;
+            let mut abilities = [Enough; 3];
+            abilities[gone as usize] = None;
+            let without = taken(&fewer, [Enough; 3]);
+            assert_eq!(without, taken(&weighted, abilities));
+            assert_eq!(count(&without, gone), 0);
+            let mut pairs = all.iter().zip(&without);
+            assert!(pairs.all(|(before, now)| before == now || *before == gone));
+        }
+        // The first rank alone, while it is able.
+        let ranks = [(1, 0), (1, 0), (1, 1)];
+        assert_eq!(count(&taken(&ranks, [Enough; 3]), 2), 0);
+        assert_eq!(count(&taken(&ranks, [None, None, Enough]), 2), 10_000);
+        // Nobody can: as configured.
+        assert_eq!(taken(&weighted, [None; 3]), all);
     }
 
     /// Of all groups of three, with every weight, rank and ability: whoever takes it has weight, nobody is better able, and

@@ -10,10 +10,12 @@ use portway_core::evaluate::fetch;
 use portway_model::expression::{HeaderPart, Message, Value};
 use portway_model::settings::{Borrowed, SourceAddress};
 use portway_model::snapshot::TargetGroup;
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::net::TcpSocket;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The address that a connection borrows, with its port or 0; `None` where nobody has one to lend.
 pub(crate) fn borrowed(borrowed: &Borrowed, wanted: Wanted<'_>) -> Option<Box<SocketAddr>> {
@@ -42,14 +44,15 @@ pub(crate) fn in_header(x: &Exchange<'_>, group: &TargetGroup, target: usize) ->
     fetch(&value, x).address()
 }
 
-/// As [`socket_from`]; the connection comes from the borrowed address where there is one of that family.
-pub(crate) fn socket(
+/// As [`connect_from`]; the connection comes from the borrowed address where there is one of that family.
+pub(crate) async fn connect(
     source: &SourceAddress,
     borrowed: Option<&SocketAddr>,
     to: SocketAddr,
-) -> io::Result<TcpSocket> {
+    prepare: impl Fn(&TcpSocket) -> io::Result<()>,
+) -> io::Result<TcpStream> {
     let Some(from) = borrowed.filter(|from| from.is_ipv4() == to.is_ipv4()) else {
-        return socket_from(source, to);
+        return connect_from(source, to, prepare).await;
     };
     let socket = socket_to(to)?;
     of_interface(&socket, source)?;
@@ -59,14 +62,56 @@ pub(crate) fn socket(
         SocketAddr::V6(_) => options.set_ip_transparent_v6(true)?,
     }
     bind(&socket, *from)?;
-    Ok(socket)
+    prepare(&socket)?;
+    socket.connect(to).await
 }
 
-/// A socket for this address whose connection comes from there. A source of the other family says nothing of its address.
+/// A connection to this address that comes from there. A source of the other family says nothing of its address. Of several
+/// ports each is tried once at most, beginning with another one each time, until one is free towards that address.
 ///
 /// # Errors
-/// What the system says: the address is none of this machine, the port is taken, the interface is none of it.
-pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSocket> {
+/// What the system says: the address is none of this machine, every port is taken, the interface is none of it, nobody
+/// answers.
+pub async fn connect_from(
+    source: &SourceAddress,
+    to: SocketAddr,
+    prepare: impl Fn(&TcpSocket) -> io::Result<()>,
+) -> io::Result<TcpStream> {
+    let Some(ports) = source.ports else {
+        return connect_by(source, 0, to, prepare).await;
+    };
+    let start = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+    let mut taken = io::Error::from(Errno::ADDRNOTAVAIL);
+    for (tried, port) in ports.beginning_at(start).enumerate() {
+        if tried % TRIES_AT_ONCE == TRIES_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        match connect_by(source, port, to, &prepare).await {
+            Err(error) if is_taken(&error) => taken = error,
+            other => return other,
+        }
+    }
+    Err(taken)
+}
+
+/// So many ports of a range are tried before others on this thread have their turn: a few hundred microseconds.
+const TRIES_AT_ONCE: usize = 64;
+
+/// Where the next connection begins to look for a free port: those that were let go last are asked last.
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
+
+/// Another connection has this port: to the same place, or bound by a program that does not share it.
+fn is_taken(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE))
+}
+
+async fn connect_by(
+    source: &SourceAddress,
+    port: u16,
+    to: SocketAddr,
+    prepare: impl Fn(&TcpSocket) -> io::Result<()>,
+) -> io::Result<TcpStream> {
     let socket = socket_to(to)?;
     of_interface(&socket, source)?;
     let any = match to {
@@ -74,11 +119,11 @@ pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSock
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let address = source.address.filter(|ip| ip.is_ipv4() == to.is_ipv4());
-    if address.is_some() || source.port.is_some() {
-        let port = source.port.unwrap_or(0);
+    if address.is_some() || port > 0 {
         bind(&socket, SocketAddr::new(address.unwrap_or(any), port))?;
     }
-    Ok(socket)
+    prepare(&socket)?;
+    socket.connect(to).await
 }
 
 /// A socket that is bound to nothing yet.

@@ -210,7 +210,9 @@ impl Found {
                     self.condition(admin);
                 }
             }
-            Action::Track { key, .. } | Action::Stick { key, .. } => self.expression(key),
+            Action::Track { key, .. }
+            | Action::Stick { key, .. }
+            | Action::ForwardByHash { hash: key, .. } => self.expression(key),
             Action::SetMark { to, .. } => self.expression(to),
             Action::Limit(Limit::Rate { key, .. } | Limit::Concurrency { key, .. }) => {
                 self.expression(key);
@@ -230,6 +232,7 @@ impl Found {
             | Action::Compress(_)
             | Action::Mirror(_)
             | Action::TraceContext(_)
+            | Action::DigestAuth(_)
             | Action::Jwt(_)
             | Action::Cors(_)
             | Action::SecurityHeaders(_)

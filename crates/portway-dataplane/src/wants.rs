@@ -233,12 +233,14 @@ pub(crate) fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value
                 of_condition(condition, visit);
             }
         }
+        Action::ForwardByHash { hash: value, .. } => of_value(&value.value, visit),
         Action::Forward(_)
         | Action::HandOver(_)
         | Action::Limit(Limit::Body { .. } | Limit::Circuit(_))
         | Action::Compress(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)
+        | Action::DigestAuth(_)
         | Action::Jwt(_)
         | Action::Cors(_)
         | Action::SecurityHeaders(_)

@@ -7,6 +7,7 @@ use crate::authorize::Authorize;
 use crate::choice::{StickTo, StickinessUse};
 use crate::compression::Compression;
 use crate::cors::{Cors, SecurityHeaders};
+use crate::digest_auth::DigestAuth;
 use crate::expression::{
     Condition, Counter, Expression, PriorityPart, Template, TextMatch, Variable,
 };
@@ -84,6 +85,15 @@ pub enum Action<S: Stage> {
     /// Ends the phase: to one of these groups, in proportion to the weights of those that are able to serve. Request phase, or connection and
     /// client-hello phase of a TCP listener.
     Forward(Vec<Weighted<S>>),
+    /// Ends the phase: to the one of these groups that a value leads to, by weighted rendezvous hashing: one value stays with
+    /// its group while that is able to serve, and a group that is not able moves only its own. By weight alone where the
+    /// value is absent. Phases as of `Forward`.
+    ForwardByHash {
+        /// The value.
+        hash: Expression<S>,
+        /// The groups, with what part of all values each takes.
+        groups: Vec<Weighted<S>>,
+    },
     /// Ends the phase: to the group of this name; to `fallback` where there is none of that name.
     ForwardByName {
         /// The name of a group.
@@ -112,6 +122,8 @@ pub enum Action<S: Stage> {
         /// Shown to the user.
         realm: String,
     },
+    /// Asks for Digest authorization unless the request has it. Request phase.
+    DigestAuth(Arc<DigestAuth>),
     /// Ends the phase unless another service lets the request go on. Request phase.
     Authorize(Arc<Authorize<S>>),
     /// Ends the phase unless the request has a token that is believed. Request phase.
@@ -599,6 +611,7 @@ impl<S: Stage> Action<S> {
         matches!(
             self,
             Action::Forward(_)
+                | Action::ForwardByHash { .. }
                 | Action::ForwardByName { .. }
                 | Action::HandOver(_)
                 | Action::UseTarget(_)
@@ -611,6 +624,7 @@ impl<S: Stage> Action<S> {
         matches!(
             self,
             Action::Forward(_)
+                | Action::ForwardByHash { .. }
                 | Action::ForwardByName { .. }
                 | Action::HandOver(_)
                 | Action::Redirect { .. }

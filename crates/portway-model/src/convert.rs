@@ -388,6 +388,14 @@ pub(crate) fn action<C: Convert>(
 ) -> Outcome<C, Action<C::After>> {
     Ok(match from {
         Action::Forward(groups) => Action::Forward(each(to, groups, weighted)?),
+        Action::ForwardByHash { hash, groups } => {
+            let hash = expression(to, hash);
+            let groups = each(to, groups, weighted);
+            Action::ForwardByHash {
+                hash: hash?,
+                groups: groups?,
+            }
+        }
         Action::ForwardByName { name, fallback } => {
             let name = template(to, name);
             let fallback = fallback.as_ref().map(|group| to.group(group)).transpose();
@@ -430,7 +438,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept, DisableL7Retry],
-        [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, Jwt, StripPrefix, AddPrefix, SetLog, SetStickiness, Normalize, TraceContext],
+        [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, DigestAuth, Jwt, StripPrefix, AddPrefix, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -545,7 +553,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             },
         },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::Authorize(_) | Action::Mirror(_) | Action::PageFrom(_) | Action::Redirect { .. }
+        Action::Forward(_) | Action::ForwardByHash { .. } | Action::ForwardByName { .. } | Action::HandOver(_) | Action::Authorize(_) | Action::Mirror(_) | Action::PageFrom(_) | Action::Redirect { .. }
         | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
         | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))

@@ -15,8 +15,8 @@ use crate::resolution::ResolutionDraft;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
-    Password, Protocol, SendProxy, ServerName, SourceAddress, Tags, TargetKey, TlsVersion,
-    VerifyName, WhenFull,
+    Password, Protocol, SendProxy, ServerName, SourceAddress, Tags, TargetKey, TargetSendProxy,
+    TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -601,8 +601,8 @@ pub struct TargetDraft {
     pub shutdown_backups_on_up: Option<Spanned<bool>>,
     /// Without TLS, whatever the group speaks, or with settings of its own.
     pub tls: Option<Spanned<TargetTlsDraft>>,
-    /// False: it gets no PROXY protocol, whatever the group says.
-    pub send_proxy: Option<Spanned<bool>>,
+    /// Its PROXY protocol; as the group says by default.
+    pub send_proxy: Option<Spanned<TargetSendProxy>>,
     /// It is not checked itself: it is as this one is.
     pub track: Option<Spanned<TrackedDraft>>,
     /// A program beside it that says how it is.
@@ -615,6 +615,8 @@ pub struct TargetDraft {
     pub resolve: Option<Spanned<ResolutionDraft>>,
     /// Requests for it that only read are sent on: they are answered with 302 and this before path and query.
     pub redirect: Option<Spanned<String>>,
+    /// What stands before the paths of requests that it gets.
+    pub path_prefix: Option<Spanned<String>>,
     /// Where connections to it come from; as the system chooses by default.
     pub source: Option<Spanned<SourceAddress>>,
     /// How long what was sent to it may stay unacknowledged; as its group says by default.
@@ -649,6 +651,7 @@ impl TargetDraft {
             first_address: None,
             resolve: None,
             redirect: None,
+            path_prefix: None,
             source: None,
             tcp_user_timeout: None,
         }

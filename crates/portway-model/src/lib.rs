@@ -26,6 +26,7 @@ mod convert;
 pub mod cors;
 pub mod defaults;
 pub mod diagnostic;
+pub mod digest_auth;
 pub mod draft;
 pub mod expression;
 mod figure;

@@ -27,7 +27,7 @@ use crate::name::Name;
 use crate::ocsp::OcspDraft;
 use crate::settings::{
     CertificateJudge, ClientAuth, Faults, ForwardedMode, GroupTimeouts, ListenerTimeouts,
-    OwnAnswers, Protocol, SocketOptions, Tags,
+    OwnAnswers, Protocol, SocketOptions, Tags, TargetSendProxy,
 };
 use crate::snapshot::{
     AccessLog, Agent, Certificate, CertificateId, CertificateTls, Clients, ControlSocket,
@@ -639,7 +639,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         shutdown_on_down: unless(&target.shutdown_on_down, &false),
         shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),
         tls: None,
-        send_proxy: unless(&target.send_proxy, &true),
+        send_proxy: unless(&target.send_proxy, &TargetSendProxy::Group),
         track: None,
         agent: target.agent.as_ref().map(agent),
         check: check
@@ -648,6 +648,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
         resolve: target.resolve.lift(),
         redirect: some(&target.redirect),
+        path_prefix: some(&target.path_prefix),
         source: some(&target.source),
         tcp_user_timeout: some(&target.tcp_user_timeout),
     }

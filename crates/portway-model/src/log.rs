@@ -38,6 +38,8 @@ pub struct Syslog {
     pub hostname: Option<LogHostname>,
     /// Which messages are sent, of each so many; `None`: all.
     pub sample: Option<Sample>,
+    /// Where one message ends and the next begins; over TCP only.
+    pub framing: SyslogFraming,
 }
 
 impl Syslog {
@@ -53,6 +55,7 @@ impl Syslog {
             tag: None,
             hostname: None,
             sample: None,
+            framing: SyslogFraming::LineFeed,
         }
     }
 }
@@ -76,7 +79,7 @@ pub enum SyslogAddress {
         /// Port.
         port: u16,
     },
-    /// A stream over TCP, a line feed after each message (RFC 6587 section 3.4.2).
+    /// A stream over TCP.
     Tcp {
         /// Address or name.
         host: String,
@@ -314,6 +317,16 @@ word_set! {
         Local6 = "local6",
         /// 23
         Local7 = "local7",
+    }
+}
+
+word_set! {
+    /// Where a message ends in a stream.
+    SyslogFraming {
+        /// A line feed after each (RFC 6587 section 3.4.2).
+        LineFeed = "line_feed",
+        /// Its length and a blank before each, and no line feed (RFC 6587 section 3.4.1).
+        OctetCount = "octet_count",
     }
 }
 

@@ -203,13 +203,47 @@ pub enum ProxyProtocol {
 pub struct SourceAddress {
     /// An address of this machine.
     pub address: Option<IpAddr>,
-    /// The port; only one connection at a time comes from it.
-    pub port: Option<u16>,
+    /// The ports: only one connection at a time comes from each.
+    pub ports: Option<PortRange>,
     /// Only by this network interface.
     pub interface: Option<String>,
-    /// An address that this machine need not have, in place of `address` and `port` (Linux' IP_TRANSPARENT). Health checks
+    /// An address that this machine need not have, in place of `address` and `ports` (Linux' IP_TRANSPARENT). Health checks
     /// come from `address` still.
     pub borrowed: Option<Borrowed>,
+}
+
+/// Ports from one to another, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// `None`: the first is 0, or beyond the last.
+    pub fn new(first: u16, last: u16) -> Option<Self> {
+        (first > 0 && first <= last).then_some(Self { first, last })
+    }
+
+    /// The first one.
+    pub fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last one.
+    pub fn last(self) -> u16 {
+        self.last
+    }
+
+    /// Each of them once, beginning at the one that the number stands for.
+    pub fn beginning_at(self, start: u32) -> impl Iterator<Item = u16> {
+        let count = u32::from(self.last - self.first) + 1;
+        let at = start % count;
+        let ports = self.first..=self.last;
+        let skipped = usize::try_from(at).unwrap_or_default();
+        let before = ports.clone().take(skipped);
+        ports.skip(skipped).chain(before)
+    }
 }
 
 /// An address that belongs to somebody else.
@@ -245,6 +279,18 @@ pub struct SendProxy {
     pub parts: Vec<ProxyPart>,
     /// What version 2 tells on of the header that the client came with; nothing for version 1.
     pub pass_on: PassOn,
+}
+
+/// The PROXY protocol of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum TargetSendProxy {
+    /// As its group says.
+    #[default]
+    Group,
+    /// None, whatever the group says.
+    Off,
+    /// This, whatever the group says.
+    Own(Box<SendProxy>),
 }
 
 impl From<ProxyProtocol> for SendProxy {

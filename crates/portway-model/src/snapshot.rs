@@ -19,7 +19,7 @@ use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
     NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions,
-    SourceAddress, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
+    SourceAddress, Tags, TargetKey, TargetSendProxy, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -524,8 +524,8 @@ pub struct Target {
     pub shutdown_backups_on_up: bool,
     /// How it differs from its group in TLS.
     pub tls: TargetTls,
-    /// False: no PROXY protocol, even where the group sends it.
-    pub send_proxy: bool,
+    /// How it differs from its group in the PROXY protocol.
+    pub send_proxy: TargetSendProxy,
     /// It is as this one is.
     pub track: Option<TargetRef>,
     /// How it is checked; `None`: not at all.
@@ -540,6 +540,8 @@ pub struct Target {
     pub member_of: Option<Arc<Target>>,
     /// What stands before path and query in the `Location` of a 302, which GET and HEAD get in place of it; `None`: it serves them.
     pub redirect: Option<String>,
+    /// What stands before the paths of requests that it gets; `None`: nothing.
+    pub path_prefix: Option<String>,
     /// Where connections to it come from; `None`: as the system chooses.
     pub source: Option<SourceAddress>,
     /// How long what was sent to it may stay unacknowledged; `None`: as its group says.
@@ -677,6 +679,15 @@ impl TargetGroup {
             TargetTls::Group => self.tls.as_ref(),
             TargetTls::Off => None,
             TargetTls::Own(own) => Some(own),
+        }
+    }
+
+    /// The PROXY protocol that one of its targets gets.
+    pub fn send_proxy_of<'a>(&'a self, target: &'a Target) -> Option<&'a SendProxy> {
+        match &target.send_proxy {
+            TargetSendProxy::Group => self.send_proxy.as_ref(),
+            TargetSendProxy::Off => None,
+            TargetSendProxy::Own(own) => Some(own),
         }
     }
 }

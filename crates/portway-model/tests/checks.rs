@@ -461,7 +461,7 @@ fn protocols() {
         ],
     );
     check(
-        |d| d.groups[0].targets[0].send_proxy = Some(at(13, true)),
+        |d| d.groups[0].targets[0].send_proxy = Some(at(13, TargetSendProxy::Group)),
         &[
             "P0105 @13: a target with the PROXY protocol in a target group without it | give the group `send_proxy`, and the others `send_proxy = false`",
         ],
@@ -1223,6 +1223,18 @@ fn settings() {
     check(
         |d| d.listeners[0].access_log = Some(at(23, log(syslog(80, Some("haproxy"))))),
         &[],
+    );
+    check(
+        |d| {
+            let counted = Syslog {
+                framing: SyslogFraming::OctetCount,
+                ..Syslog::new(SyslogAddress::Unix("/dev/log".into()))
+            };
+            d.listeners[0].access_log = Some(at(23, log(LogDestination::Syslog(counted))));
+        },
+        &[
+            "P0105 @24: messages are counted in streams over TCP alone | write the address as `tcp@HOST:PORT`, or take `framing` out",
+        ],
     );
     check(
         |d| d.listeners[0].access_log = Some(at(23, log(syslog(79, Some("a b"))))),

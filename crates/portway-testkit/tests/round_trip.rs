@@ -98,8 +98,8 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     ProcessConnections TargetConnections GroupQueue TargetQueue Process Connection Exchange Request Response \
     Connections OpenConnections ConnectionRate Requests RequestRate Errors ErrorRate BytesInRate BytesOutRate General \
     GeneralRate Mark Lower Upper Trim Replace Field Word Map Default Base64 Base64Decode Hex UrlDecode Length \
-    Mask Json JwtHeader JwtPayload JwtVerify Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
-    Redirect Respond Authenticate Authorize Jwt Cors SecurityHeaders SetArgument RemoveArgument Cookie Rs256 Rs384 Rs512 Ps256 Ps384 Ps512 Es256 Es384 Es512 EdDsa Hs256 Hs384 Hs512 Secret Words List PassMissing Pass Refuse Mirror TraceContext TraceId SpanId Nobody Proxies Everybody Accept DisableL7Retry Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
+    Mask Json JwtHeader JwtPayload JwtVerify Sha256 Bytes ClientHello AfterResponse Forward ForwardByHash ForwardByName \
+    Redirect Respond Authenticate DigestAuth Authorize Jwt Cors SecurityHeaders SetArgument RemoveArgument Cookie Rs256 Rs384 Rs512 Ps256 Ps384 Ps512 Es256 Es384 Es512 EdDsa Hs256 Hs384 Hs512 Secret Words List PassMissing Pass Refuse Mirror TraceContext TraceId SpanId Nobody Proxies Everybody Accept DisableL7Retry Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
     ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetUrl ReplaceUrl SetMethod SetStatus SetVariable \
     UnsetVariable PutEntry RemoveEntry NotSet NotEmpty Track Increment SetTimeout SetPriority Class Offset Attempt Total Safe Misdirected TooEarly Unavailable Statuses Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \

@@ -337,8 +337,9 @@ impl Speaker<'_> {
             Done::Drawn {
                 among,
                 others,
+                by_hash,
                 taken,
-            } => self.drawn(among, others, *taken, words),
+            } => self.drawn(among, others, (*taken, *by_hash), words),
             Done::Forwarded(id) => format!("→ {group} {}", self.group(*id)),
             Done::HandedOver(id) => {
                 let listener = self.snapshot.listeners.get(id.index())?;
@@ -375,7 +376,7 @@ impl Speaker<'_> {
         &self,
         among: &[(GroupId, u16)],
         others: &[(GroupId, Ability)],
-        taken: Option<GroupId>,
+        (taken, by_hash): (Option<GroupId>, bool),
         words: Words,
     ) -> String {
         let Some(taken) = taken else {
@@ -397,6 +398,12 @@ impl Speaker<'_> {
         let others: String = others.collect();
         match shares.as_slice() {
             [_] => format!("→ {} {}{others}", words.group, self.group(taken)),
+            _ if by_hash => format!(
+                "→ {} {} by the hash, of {}{others}",
+                words.group,
+                self.group(taken),
+                shares.join(", ")
+            ),
             _ => format!(
                 "→ one {} by weight: {}{others}; shown on with {}",
                 words.group,

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use portway_core::agent::{AgentAnswer, AgentOrder};
 use portway_core::health::Failure;
-use portway_dataplane::socket_from;
+use portway_dataplane::connect_from;
 use portway_model::check::CheckWord;
 use portway_model::snapshot::Agent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,7 +70,7 @@ async fn ask(agent: &Agent, target: &WatchedTarget) -> Result<Vec<u8>, Failure> 
     let connecting = async {
         match &target.target.source {
             None => TcpStream::connect(address).await,
-            Some(source) => socket_from(source, address)?.connect(address).await,
+            Some(source) => connect_from(source, address, |_| Ok(())).await,
         }
     };
     let mut stream = timeout(agent.timeout, connecting)

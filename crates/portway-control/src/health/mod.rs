@@ -78,8 +78,7 @@ pub fn start<'t>(
                 .map_or(NameToSend::None, name_of_checks),
             process: Some(Arc::clone(process)),
             proxy: group
-                .send_proxy
-                .as_ref()
+                .send_proxy_of(&target.target)
                 .map_or(ProxyProtocol::V1, |send| send.version),
         };
         if let Some(observe) = own.observe {

@@ -10,7 +10,7 @@ use portway_core::health::{Failure, HealthState, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::race;
-use portway_dataplane::{is_of_ours, socket_from, unix_path};
+use portway_dataplane::{connect_from, is_of_ours, unix_path};
 use portway_model::address::{Host, TargetAddress, domain_of_service};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
@@ -458,16 +458,16 @@ async fn connect(
         Place::Tcp(address) => address,
         Place::Unix(path) => return Ok(Box::new(UnixStream::connect(unix_path(path)).await?)),
     };
-    let socket = match (source, address) {
-        (Some(source), address) => socket_from(source, *address)?,
-        (None, SocketAddr::V4(_)) => TcpSocket::new_v4()?,
-        (None, SocketAddr::V6(_)) => TcpSocket::new_v6()?,
+    let prepare = |socket: &TcpSocket| {
+        if leaves {
+            set_tcp_quickack(socket, false)?;
+            set_socket_linger(socket, Some(Duration::ZERO))?;
+        }
+        Ok(())
     };
-    if leaves {
-        set_tcp_quickack(&socket, false)?;
-        set_socket_linger(&socket, Some(Duration::ZERO))?;
-    }
-    Ok(Box::new(socket.connect(*address).await?))
+    let anywhere = SourceAddress::default();
+    let source = source.unwrap_or(&anywhere);
+    Ok(Box::new(connect_from(source, *address, prepare).await?))
 }
 
 /// The Host of the request: as the check says, else where the target lives, without its port where that is the usual one.

@@ -7,7 +7,7 @@
 use super::spans::Collector;
 use crate::own_descriptors::Ourselves;
 use crate::sources::folder_of;
-use portway_model::log::{LogDestination, SyslogAddress};
+use portway_model::log::{LogDestination, SyslogAddress, SyslogFraming};
 use portway_model::span::{Sources, Span};
 use portway_model::traces::Traces;
 use std::fmt;
@@ -35,7 +35,7 @@ pub(super) enum Place {
     File(PathBuf),
     Descriptor(u16),
     Udp(String, u16),
-    Tcp(String, u16),
+    Tcp(String, u16, SyslogFraming),
     Unix(PathBuf),
     /// A collector of spans, and what this machine is called there.
     Collector(Box<Traces>, String),
@@ -54,7 +54,7 @@ impl Place {
             SyslogAddress::Stderr => Place::Stderr,
             SyslogAddress::Descriptor(number) => Place::Descriptor(*number),
             SyslogAddress::Udp { host, port } => Place::Udp(host.clone(), *port),
-            SyslogAddress::Tcp { host, port } => Place::Tcp(host.clone(), *port),
+            SyslogAddress::Tcp { host, port } => Place::Tcp(host.clone(), *port, syslog.framing),
             SyslogAddress::Unix(path) => Place::Unix(PathBuf::from(path)),
         }
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Place {
             Place::File(path) => write!(f, "{}", path.display()),
             Place::Descriptor(number) => write!(f, "descriptor {number}"),
             Place::Udp(host, port) => write!(f, "{host}:{port}"),
-            Place::Tcp(host, port) => write!(f, "tcp@{host}:{port}"),
+            Place::Tcp(host, port, _) => write!(f, "tcp@{host}:{port}"),
             Place::Unix(path) => write!(f, "{}", path.display()),
             Place::Collector(traces, _) => f.write_str(&traces.url),
         }
@@ -92,6 +92,19 @@ impl<'a> Messages<'a> {
             message
         })
     }
+
+    /// Each with its length before it and no line feed (RFC 6587 section 3.4.1), and where each ends.
+    fn counted(&self) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 6 * self.ends.len());
+        let mut ends = Vec::with_capacity(self.ends.len());
+        for message in self.each() {
+            let message = message.strip_suffix(b"\n").unwrap_or(message);
+            bytes.extend_from_slice(format!("{} ", message.len()).as_bytes());
+            bytes.extend_from_slice(message);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
 }
 
 /// An open place.
@@ -104,7 +117,7 @@ enum Writer {
     Stream(Lines),
     Udp(UdpSocket, SocketAddr),
     Unix(UnixDatagram, PathBuf),
-    Tcp(Tcp),
+    Tcp(Tcp, SyslogFraming),
     Collector(Box<Collector>),
 }
 
@@ -139,7 +152,15 @@ impl Output {
         match &mut self.writer {
             Writer::Stream(lines) => lines.write(messages),
             Writer::Collector(collector) => collector.write(messages.bytes, gives_up),
-            Writer::Tcp(tcp) => tcp.write(messages, gives_up),
+            Writer::Tcp(tcp, SyslogFraming::LineFeed) => tcp.write(messages, gives_up),
+            Writer::Tcp(tcp, SyslogFraming::OctetCount) => {
+                let (bytes, ends) = messages.counted();
+                let counted = Messages {
+                    bytes: &bytes,
+                    ends: &ends,
+                };
+                tcp.write(&counted, gives_up)
+            }
             Writer::Udp(socket, to) => {
                 each_datagram(messages, |message| socket.send_to(message, *to))
             }
@@ -244,7 +265,9 @@ impl Writer {
                 socket.set_nonblocking(true)?;
                 Writer::Udp(socket, to)
             }
-            Place::Tcp(host, port) => Writer::Tcp(Tcp::new(resolve(host, *port)?)),
+            Place::Tcp(host, port, framing) => {
+                Writer::Tcp(Tcp::new(resolve(host, *port)?), *framing)
+            }
             Place::Collector(traces, node) => {
                 let collector = Collector::new(Traces::clone(traces), node)?;
                 Writer::Collector(Box::new(collector))

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use portway_dataplane::live::Health;
 use portway_model::address::TargetAddress;
 use portway_model::name::Name;
+use portway_model::settings::TargetSendProxy;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 
 use super::company::{Targets, follow};
@@ -258,17 +259,18 @@ pub(crate) fn is_same(
     (old, a): (&TargetGroup, &Target),
     (new, b): (&TargetGroup, &Target),
 ) -> bool {
-    let meant = |group: &TargetGroup, target: &Target| Target {
+    let meant = |target: &Target| Target {
         tls: TargetTls::Off,
-        send_proxy: target.send_proxy && group.send_proxy.is_some(),
+        send_proxy: TargetSendProxy::Group,
         // Whom it follows has another place where others have gone.
         track: None,
         member_of: None,
         ..target.clone()
     };
     a.track.is_some() == b.track.is_some()
+        && old.send_proxy_of(a) == new.send_proxy_of(b)
         && old.tls_of(a) == new.tls_of(b)
-        && meant(old, a) == meant(new, b)
+        && meant(a) == meant(b)
 }
 
 impl WatchedTarget {

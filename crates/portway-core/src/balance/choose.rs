@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bound::Bound;
-use super::hash::{affinity, draw, mix};
+use super::hash::{affinity, draw, mix, rendezvous_score};
 use super::members::{Ability, Member, Members, members};
 use super::table::{divisor, nearest, ring, table};
 use super::turns::Turns;
@@ -319,8 +319,7 @@ impl Balancer {
         }
     }
 
-    /// Weighted rendezvous hashing (Thaler and Ravishankar 1998; the weighted score after Schindelhauer and Schomaker
-    /// 2005): a target of weight w wins with probability w / total, whatever else is in the list.
+    /// Weighted rendezvous hashing.
     fn rendezvous(&self, known: &Known, key: u64, free: impl Fn(usize) -> bool) -> Option<usize> {
         let affinity = |index: usize| affinity(key, self.candidates.identity(index));
         let members = known.is.all.iter().filter(|it| free(it.index));
@@ -328,10 +327,8 @@ impl Balancer {
             return members.map(|it| it.index).max_by_key(|it| affinity(*it));
         }
         let score = |member: &Member| {
-            // 52 bits moved by half a step fit into the 53 of an f64, so they are never 0 and never 1, and the
-            // logarithm is finite and not 0.
-            let uniform = ((affinity(member.index) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
-            f64::from(member.weight) / -uniform.ln()
+            let identity = self.candidates.identity(member.index);
+            rendezvous_score(key, identity, member.weight)
         };
         members
             .map(|member| (score(member), member.index))

@@ -38,6 +38,16 @@ pub(super) fn affinity(key: u64, identity: u64) -> u64 {
     mix(key ^ identity.rotate_left(32))
 }
 
+/// How much `key` wants what has this identity and weight: the highest of several wins, each with probability weight /
+/// total, whatever else is in the list (weighted rendezvous hashing: Thaler and Ravishankar 1998; the score after
+/// Schindelhauer and Schomaker 2005).
+pub fn rendezvous_score(key: u64, identity: u64, weight: u32) -> f64 {
+    // 52 bits moved by half a step fit into the 53 of an f64, so they are never 0 and never 1, and the
+    // logarithm is finite and not 0.
+    let uniform = ((affinity(key, identity) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    f64::from(weight) / -uniform.ln()
+}
+
 /// A number in `0..bound` from 64 random bits (Lemire's multiplication; bias below bound / 2^64).
 pub(super) fn draw(chance: u64, bound: u64) -> u64 {
     ((u128::from(chance) * u128::from(bound)) >> 64) as u64

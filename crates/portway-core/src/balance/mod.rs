@@ -26,7 +26,7 @@ mod turns;
 
 pub use choose::{Balancer, SIXTEENTHS, SharedTurns};
 pub use digest::{Digest, digest, digest_address, full_avalanche as mixed};
-pub use hash::{hash_address, hash_bytes};
+pub use hash::{hash_address, hash_bytes, rendezvous_score};
 pub use members::{Ability, Enough, Members, members};
 pub use table::MAX_SHARES;
 pub use tried::{TRIED_REMEMBERED, Tried};

@@ -226,13 +226,15 @@ pub enum Done {
         /// Where it may serve.
         target: Option<usize>,
     },
-    /// One of several groups is drawn by weight.
+    /// One of several groups is drawn by weight, or by a hash and weight.
     Drawn {
         /// The groups that share what comes, with their weights.
         among: Vec<(GroupId, u16)>,
         /// Those that have weight and no share now, with what they are able to.
         others: Vec<(GroupId, Ability)>,
-        /// What is gone on with: the one with the largest share.
+        /// It is the one that the hash of a value leads to.
+        by_hash: bool,
+        /// What is gone on with: that one, or else the one with the largest share.
         taken: Option<GroupId>,
     },
     /// It goes to this group.

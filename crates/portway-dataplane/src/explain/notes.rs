@@ -2,12 +2,13 @@
 
 use super::{CircuitTold, Done, Reason, Step};
 use crate::cors;
+use crate::digest;
 use crate::exchange::Exchange;
 use crate::group::Generation;
 use crate::jwt::{self, Found};
 use crate::policy::{self, Decision, Side, Teller};
 use crate::rules::{ConnectionTeller, Verdict};
-use crate::share;
+use crate::share::{self, Draw};
 use crate::wants;
 use portway_core::breaker::State;
 use portway_core::evaluate::{self, Facts, Fetched, Judged};
@@ -58,8 +59,13 @@ impl Notes<'_, '_> {
         }
     }
 
-    /// The group with the largest share, which is gone on with in place of chance.
-    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<GroupId> {
+    /// The group that a key leads to, or the one with the largest share, which is gone on with in place of chance.
+    fn drawn(
+        &mut self,
+        groups: &[Weighted<Resolved>],
+        key: Option<u64>,
+        generation: &Generation,
+    ) -> Option<GroupId> {
         let able: Vec<_> = share::able(generation, groups).collect();
         let heaviest = able
             .iter()
@@ -67,7 +73,10 @@ impl Notes<'_, '_> {
                 true => other,
                 false => one,
             });
-        let taken = heaviest.map(|it| it.group);
+        let taken = match key {
+            Some(key) => share::draw(generation, groups, Draw::Key(key)),
+            None => heaviest.map(|it| it.group),
+        };
         let others = groups
             .iter()
             .filter(|it| it.weight > 0 && !able.iter().any(|able| std::ptr::eq(*able, *it)));
@@ -76,6 +85,7 @@ impl Notes<'_, '_> {
             others: others
                 .map(|it| (it.group, generation.ability(it.group)))
                 .collect(),
+            by_hash: key.is_some(),
             taken,
         });
         taken
@@ -97,7 +107,12 @@ impl Teller for Notes<'_, '_> {
         if let Action::Forward(groups) = action
             && groups.len() > 1
         {
-            let taken = self.drawn(groups, &x.connection.generation);
+            let taken = self.drawn(groups, None, &x.connection.generation);
+            return Some(taken.map_or(Decision::Undecided, Decision::Forward));
+        }
+        if let Action::ForwardByHash { hash, groups } = action {
+            let key = Draw::key(hash, &*x);
+            let taken = self.drawn(groups, key, &x.connection.generation);
             return Some(taken.map_or(Decision::Undecided, Decision::Forward));
         }
         found(action, &*x).into_iter().for_each(|it| self.add(it));
@@ -112,6 +127,13 @@ impl Teller for Notes<'_, '_> {
         }
         if let Action::Mirror(mirror) = action {
             self.add(Done::Mirrored(mirror.group, mirror.percent));
+            return None;
+        }
+        if let Action::DigestAuth(digest) = action
+            && let Some(said) = digest::judge(x, digest)
+        {
+            digest::pass(x, digest, &said);
+            self.add(Done::Passes);
             return None;
         }
         if let Action::Jwt(jwt) = action
@@ -165,8 +187,13 @@ impl ConnectionTeller for Notes<'_, '_> {
         Notes::judged(self, index, truth, reasons, skipped);
     }
 
-    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<Verdict> {
-        let taken = Notes::drawn(self, groups, generation);
+    fn drawn(
+        &mut self,
+        groups: &[Weighted<Resolved>],
+        key: Option<u64>,
+        generation: &Generation,
+    ) -> Option<Verdict> {
+        let taken = Notes::drawn(self, groups, key, generation);
         Some(taken.map_or(Verdict::Reject { silent: false }, Verdict::Forward))
     }
 
@@ -189,7 +216,10 @@ impl ConnectionTeller for Notes<'_, '_> {
                 name: written(|out| evaluate::write_template(name, facts, out)),
                 target: None,
             },
-            Action::Reject { .. } | Action::Accept | Action::ForwardByName { .. } => return,
+            Action::Reject { .. }
+            | Action::Accept
+            | Action::ForwardByHash { .. }
+            | Action::ForwardByName { .. } => return,
             other => known(other, facts).unwrap_or(Done::Quiet),
         };
         self.add(done);

@@ -6,7 +6,7 @@
 use super::lower::Base;
 use super::place::Place;
 use super::proxy::{
-    Versions, is_node, log_target, node_fault, of_files_only, on_or_off, permissions, version,
+    Versions, is_node, log_targets, node_fault, of_files_only, on_or_off, permissions, version,
     version_flag,
 };
 use super::reader::Reader;
@@ -46,8 +46,6 @@ pub(crate) struct Global {
     rewrite: Option<Spanned<u32>>,
     /// Fields of a head at most.
     head_fields: Option<Spanned<u16>>,
-    /// The host name in the header of messages: empty is the machine's own.
-    log_hostname: Option<Spanned<String>>,
 }
 
 /// `set-var proc.NAME EXPRESSION`, `set-var-fmt proc.NAME FORMAT`.
@@ -106,7 +104,6 @@ pub(crate) fn read(sections: &[Section], draft: &mut Draft, reader: &mut Reader<
         }
     }
     global.paths(first, reader);
-    global.logs();
     global
 }
 
@@ -223,7 +220,10 @@ impl Global {
             "log" => self.log(line, reader),
             "log-tag" => self.base.log_tag = text(line, reader).map(|it| it.value),
             "log-send-hostname" => {
-                self.log_hostname = Some(Spanned::new(line.text(1).to_owned(), line.span));
+                self.base.log_hostname = Some(match line.text(1) {
+                    "" => LogHostname::Machine,
+                    name => LogHostname::Named(name.to_owned()),
+                });
             }
             "spread-checks" => {
                 let word = value(line, reader);
@@ -246,7 +246,7 @@ impl Global {
             self.base.logs.clear();
             return;
         }
-        self.base.logs.extend(log_target(line, reader));
+        self.base.logs.extend(log_targets(line, reader));
     }
 
     fn tls(&mut self, line: &Line, reader: &mut Reader<'_>) {
@@ -310,19 +310,6 @@ impl Global {
         };
         for base in [&mut self.base.ca_base, &mut self.base.crt_base] {
             base.get_or_insert_with(|| folder.clone());
-        }
-    }
-
-    /// What concerns every target of logs. They are for proxies that say `log global`: HAProxy's process itself tells them
-    /// nothing.
-    fn logs(&mut self) {
-        for log in &mut self.base.logs {
-            if let Some(hostname) = &self.log_hostname {
-                log.value.hostname = Some(match hostname.value.as_str() {
-                    "" => LogHostname::Machine,
-                    name => LogHostname::Named(name.to_owned()),
-                });
-            }
         }
     }
 }

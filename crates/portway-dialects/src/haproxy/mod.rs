@@ -37,6 +37,7 @@ mod reader;
 mod look_around;
 mod regex;
 mod resolvers;
+mod ring;
 mod sample;
 mod sections;
 mod signature;
@@ -129,6 +130,7 @@ fn draft(
     mut reader: Reader<'_>,
 ) -> (Draft, Diagnostics) {
     let mut draft = Draft::default();
+    ring::read(sections, &mut reader);
     let global = global::read(sections, &mut draft, &mut reader);
     resolvers::read(sections, &mut reader);
     let mut proxies = proxy::read(sections, &mut reader);

@@ -3,6 +3,7 @@
 use super::environment::Environment;
 use super::proxy::ErrorSection;
 use super::resolvers::Resolvers;
+use super::ring::Ring;
 use super::sample::Type;
 use super::sections::SectionKind;
 use crate::inputs::Inputs;
@@ -42,6 +43,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) unread_sections: Vec<(SectionKind, String)>,
     /// The sections `resolvers`.
     pub(crate) resolvers: Vec<Resolvers>,
+    /// The sections `ring`.
+    pub(crate) rings: Vec<Ring>,
     /// The ids that proxies were given, and where.
     pub(crate) proxy_numbers: Vec<(u32, Span)>,
     /// Names that the nameservers of the section that is read have.
@@ -72,6 +75,7 @@ impl<'a> Reader<'a> {
             asked_sections: Vec::new(),
             unread_sections: Vec::new(),
             resolvers: Vec::new(),
+            rings: Vec::new(),
             proxy_numbers: Vec::new(),
             nameservers: Vec::new(),
             asked_keys: Vec::new(),

@@ -23,12 +23,17 @@ use std::time::Duration;
 /// Every action's key, and how it is written.
 pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("forward", "\"GROUP\" or { a = 90, b = 10 }"),
+    (
+        "forward_by_hash",
+        "{ hash = \"EXPRESSION\", groups = { a = 90, b = 10 } }",
+    ),
     ("forward_by_name", "\"TEMPLATE\" or { name, fallback }"),
     ("hand_over", "\"LISTENER\""),
     ("redirect", "\"TEMPLATE\" or { location, status }"),
     ("respond", "STATUS or { status, body, … }"),
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
+    ("digest_auth", "{ realm, users, … }"),
     ("authorize", "\"GROUP\" or { group, target, … }"),
     ("jwt", "\"https://…\" or { keys, issuer, audience, … }"),
     ("accept", "true"),
@@ -216,11 +221,28 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
     let action = match entry.key.as_str() {
         "forward" => Action::Forward(forward::read(item, reader)?),
         "hand_over" => Action::HandOver(Spanned::read(item, reader)?),
+        "forward_by_hash" => {
+            let table = reader.keyed(item, "a table", &["hash", "groups"])?;
+            let hash = table.required("hash", reader);
+            let groups = match table.entry("groups") {
+                Some(entry) => forward::read(&entry.item, reader),
+                None => reader.refuse(
+                    item.span,
+                    "`groups` is missing",
+                    "such as { a = 90, b = 10 }",
+                ),
+            };
+            Action::ForwardByHash {
+                hash: hash?,
+                groups: groups?,
+            }
+        }
         "forward_by_name" => read_forward_by_name(item, reader)?,
         "redirect" => read_redirect(item, reader)?,
         "respond" => Action::Respond(read_response(item, &RESPONSE, reader)?),
         "deny" => Action::Deny(read_response(item, &RESPONSE, reader)?),
         "authenticate" => read_authenticate(item, reader)?,
+        "digest_auth" => Action::DigestAuth(Arc::new(Form::read(item, reader)?)),
         "authorize" => Action::Authorize(Arc::new(Form::read(item, reader)?)),
         "jwt" => Action::Jwt(Arc::new(Form::read(item, reader)?)),
         "accept" => match bool::read(item, reader)? {

@@ -11,7 +11,8 @@ use portway_model::name::Name;
 use portway_model::proxied::{NAMED_TYPES, PassOn};
 use portway_model::resolution::ResolutionDraft;
 use portway_model::settings::{
-    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, VerifyName,
+    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, TargetSendProxy,
+    VerifyName,
 };
 use portway_model::span::Spanned;
 
@@ -84,6 +85,7 @@ fields!(TargetDraft {
     "first_address" => first_address,
     "resolve" => resolve,
     "redirect" => redirect,
+    "path_prefix" => path_prefix,
     "source" => source,
     "tcp_user_timeout" => tcp_user_timeout,
 });
@@ -178,6 +180,26 @@ impl Form for SendProxy {
         match out.len() {
             1 => self.version.write(),
             _ => Out::Table(out),
+        }
+    }
+}
+
+impl Form for TargetSendProxy {
+    const WHAT: &'static str = "true, false, \"v1\", \"v2\" or a table";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        match item.content {
+            Content::Boolean(true) => Some(Self::Group),
+            Content::Boolean(false) => Some(Self::Off),
+            _ => SendProxy::read(item, reader).map(|own| Self::Own(Box::new(own))),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            Self::Group => Out::Boolean(true),
+            Self::Off => Out::Boolean(false),
+            Self::Own(own) => own.write(),
         }
     }
 }

@@ -6,6 +6,7 @@ use portway_model::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use portway_model::expression::Template;
 use portway_model::log::{
     Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+    SyslogFraming,
 };
 use portway_model::settings::CaptureCookie;
 use portway_model::span::Spanned;
@@ -38,6 +39,7 @@ pub(crate) const SYSLOG_KEYS: &[&str] = &[
     "tag",
     "hostname",
     "sample",
+    "framing",
 ];
 
 /// The keys of `capture_cookie`.
@@ -48,7 +50,9 @@ pub(crate) fn words() -> Vec<&'static str> {
     let levels = LogLevel::ALL.iter().map(|it| it.as_str());
     let facilities = Facility::ALL.iter().map(|it| it.as_str());
     let forms = SyslogForm::ALL.iter().map(|it| it.as_str());
-    levels.chain(facilities).chain(forms).collect()
+    let framings = SyslogFraming::ALL.iter().map(|it| it.as_str());
+    let words = levels.chain(facilities).chain(forms).chain(framings);
+    words.collect()
 }
 
 impl Form for AccessLogDraft {
@@ -216,6 +220,9 @@ fn read_syslog(item: &Item, reader: &mut Reader<'_>) -> Option<Syslog> {
     if let Some(length) = table.optional("length", reader) {
         syslog.length = length;
     }
+    if let Some(framing) = table.optional("framing", reader) {
+        syslog.framing = framing;
+    }
     syslog.tag = table.optional("tag", reader);
     syslog.hostname = table.optional("hostname", reader);
     syslog.sample = table.optional("sample", reader);
@@ -250,6 +257,8 @@ fn write_syslog(syslog: &Syslog) -> Out {
     if let Some(sample) = &syslog.sample {
         entry("sample", true, sample.write());
     }
+    let framing = syslog.framing;
+    entry("framing", framing != default.framing, framing.write());
     Out::Table(out)
 }
 
@@ -280,6 +289,7 @@ model_words! {
     LogLevel, "a level";
     Facility, "a facility of syslog";
     SyslogForm, "a form of syslog messages";
+    SyslogFraming, "line_feed or octet_count";
 }
 
 impl Form for LogHostname {

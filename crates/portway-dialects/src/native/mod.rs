@@ -13,6 +13,7 @@ mod circuit;
 mod clients;
 mod compression;
 mod cors;
+mod digest_auth;
 mod form;
 mod forward;
 mod min_healthy;

@@ -85,6 +85,10 @@ fn dotted_fits(entries: &[(String, Out)], scope: &str, name: &str) -> bool {
 fn write(action: &Action<Named>) -> (&'static str, Out) {
     match action {
         Action::Forward(groups) => ("forward", forward::write(groups)),
+        Action::ForwardByHash { hash, groups } => (
+            "forward_by_hash",
+            table([("hash", hash.write()), ("groups", forward::write(groups))]),
+        ),
         Action::ForwardByName {
             name,
             fallback: None,
@@ -133,6 +137,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
         Action::TraceContext(sampled) => ("trace_context", Out::one("sampled", sampled.write())),
         Action::Mirror(mirror) => ("mirror", mirror.write()),
         Action::Authorize(asked) => ("authorize", asked.write()),
+        Action::DigestAuth(digest) => ("digest_auth", digest.write()),
         Action::Jwt(jwt) => ("jwt", jwt.write()),
         Action::Limit(limit) => limit::write(limit),
         Action::PageFrom(pages) => ("page_from", pages.write()),

@@ -2,7 +2,7 @@
 
 use super::form::{Form, Out, Reader};
 use crate::tree::{Content, Item};
-use portway_model::settings::{Borrowed, SourceAddress};
+use portway_model::settings::{Borrowed, PortRange, SourceAddress};
 
 /// The keys of a table under `source`.
 pub(crate) const SOURCE_KEYS: &[&str] = &["address", "port", "interface", "borrowed"];
@@ -19,7 +19,7 @@ impl Form for SourceAddress {
             let table = reader.keyed(item, Self::WHAT, SOURCE_KEYS)?;
             return Some(Self {
                 address: table.optional("address", reader),
-                port: table.optional("port", reader),
+                ports: table.optional("port", reader),
                 interface: table.optional("interface", reader),
                 borrowed: table.optional("borrowed", reader),
             });
@@ -40,11 +40,11 @@ impl Form for SourceAddress {
     fn write(&self) -> Out {
         let Self {
             address,
-            port,
+            ports,
             interface,
             borrowed,
         } = self;
-        match (address, port, interface, borrowed) {
+        match (address, ports, interface, borrowed) {
             (Some(address), None, None, None) => return address.write(),
             (None, None, None, Some(borrowed @ Borrowed::Client { .. })) => {
                 return borrowed.write();
@@ -53,11 +53,43 @@ impl Form for SourceAddress {
         }
         let said = [
             ("address", address.as_ref().map(Form::write)),
-            ("port", port.as_ref().map(Form::write)),
+            ("port", ports.as_ref().map(Form::write)),
             ("interface", interface.as_ref().map(Form::write)),
             ("borrowed", borrowed.as_ref().map(Form::write)),
         ];
         table(said)
+    }
+}
+
+impl Form for PortRange {
+    const WHAT: &'static str = "a port or a range such as \"40000-40999\"";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if let Content::Integer(_) = item.content {
+            let port = u16::read(item, reader)?;
+            let only = PortRange::new(port, port);
+            if only.is_none() {
+                return reader.refuse(item.span, "port 0 is none", "leave it away");
+            }
+            return only;
+        }
+        let text = reader.text(item, Self::WHAT)?.text;
+        let ports = text.split_once('-').and_then(|(first, last)| {
+            PortRange::new(first.trim().parse().ok()?, last.trim().parse().ok()?)
+        });
+        if ports.is_none() {
+            let message = format!("`{text}` is not a range of ports");
+            let help = "write for example 40000 or \"40000-40999\"";
+            return reader.refuse(item.span, message, help);
+        }
+        ports
+    }
+
+    fn write(&self) -> Out {
+        match (self.first(), self.last()) {
+            (first, last) if first == last => first.write(),
+            (first, last) => Out::text(format!("{first}-{last}")),
+        }
     }
 }
 

@@ -78,6 +78,21 @@ impl Compiler<'_> {
         self.found.push(error.help(help));
     }
 
+    /// A hash leads to a group by its name: a second share of it would be none.
+    pub(super) fn check_named_once(&mut self, place: Place, groups: &[Weighted<Named>]) {
+        for (index, weighted) in groups.iter().enumerate() {
+            let group = &weighted.group;
+            let mut before = groups.iter().take(index);
+            let same = |it: &&Weighted<Named>| it.group == *group && it.rank == weighted.rank;
+            if before.find(same).is_some() {
+                let message = format!("target group `{}` has two shares of a hash", group.value);
+                let wrong = place_error(place, Code::Duplicate, message);
+                self.found
+                    .push(wrong.help("name it once, with the sum of the weights"));
+            }
+        }
+    }
+
     /// Each rank of the groups must take something.
     pub(super) fn check_weights(&mut self, place: Place, groups: &[Weighted<Named>]) {
         let ranks = groups.chunk_by(|one, next| one.rank == next.rank);

@@ -24,7 +24,8 @@ use crate::name::Name;
 use crate::proxied::{OWN_TYPES, PassOn};
 use crate::resolution::Take;
 use crate::settings::{
-    Borrowed, GroupTimeouts, Protocol, ProxyPart, ProxyProtocol, SameSite, SendProxy, SourceAddress,
+    Borrowed, GroupTimeouts, Protocol, ProxyPart, ProxyProtocol, SameSite, SendProxy,
+    SourceAddress, TargetSendProxy,
 };
 use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef, TargetTls};
 use crate::span::{Origin, Span, Spanned};
@@ -176,6 +177,17 @@ impl Compiler<'_> {
         Some(value.clone())
     }
 
+    fn target_send_proxy(&mut self, draft: Option<&Spanned<TargetSendProxy>>) -> TargetSendProxy {
+        let Some(Spanned { value, span }) = draft else {
+            return TargetSendProxy::default();
+        };
+        if let TargetSendProxy::Own(own) = value {
+            let own = Spanned::new(SendProxy::clone(own), *span);
+            self.send_proxy(Some(&own));
+        }
+        value.clone()
+    }
+
     fn group_timeouts(&mut self, draft: &GroupTimeoutsDraft, protocol: Protocol) -> GroupTimeouts {
         let found = &mut self.found;
         for given in [draft.attempt, draft.total].into_iter().flatten() {
@@ -268,6 +280,7 @@ impl Compiler<'_> {
             let target = Target {
                 track,
                 tls,
+                path_prefix: self.path_prefix(draft, protocol),
                 ..self.target(draft, check)
             };
             self.check_way(group, draft);
@@ -355,7 +368,10 @@ impl Compiler<'_> {
                 "let the group speak `https` or `tls`, and give the others `tls = false`",
             ),
             (
-                draft.send_proxy,
+                draft.send_proxy.as_ref().map(|sent| {
+                    let of_group = sent.value == TargetSendProxy::Group;
+                    Spanned::new(of_group, sent.span)
+                }),
                 group.send_proxy.is_some(),
                 "the PROXY protocol",
                 "give the group `send_proxy`, and the others `send_proxy = false`",
@@ -544,9 +560,10 @@ impl Compiler<'_> {
             shutdown_on_down: draft.shutdown_on_down.is_some_and(|x| x.value),
             shutdown_backups_on_up: draft.shutdown_backups_on_up.is_some_and(|x| x.value),
             tls: TargetTls::Group,
-            send_proxy: draft.send_proxy.is_none_or(|x| x.value),
+            send_proxy: self.target_send_proxy(draft.send_proxy.as_ref()),
             track: None,
             redirect: draft.redirect.as_ref().map(|x| x.value.clone()),
+            path_prefix: None,
             source: draft.source.as_ref().map(|source| self.source(source)),
             tcp_user_timeout: super::tcp::user_timeout(&mut self.found, draft.tcp_user_timeout),
             first_address: match &draft.first_address {
@@ -570,6 +587,20 @@ impl Compiler<'_> {
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
             origin: Origin(draft.name.as_ref().map_or(address.span, |name| name.span)),
         }
+    }
+
+    fn path_prefix(&mut self, draft: &TargetDraft, protocol: Protocol) -> Option<String> {
+        let Spanned { value, span } = draft.path_prefix.as_ref()?;
+        if !protocol.is_http() {
+            let message = format!(
+                "a target group that speaks {} has no requests, whose paths could have a prefix",
+                protocol.as_str()
+            );
+            let wrong = Diagnostic::error(Code::ProtocolMismatch, *span, message);
+            self.found.push(wrong);
+        }
+        super::text::check_path(&mut self.found, "a prefix", value, *span);
+        Some(value.clone())
     }
 
     /// Where connections to a target come from.

@@ -7,7 +7,7 @@ use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use crate::expression::Template;
-use crate::log::{LogDestination, LogHostname, Syslog, SyslogAddress};
+use crate::log::{LogDestination, LogHostname, Syslog, SyslogAddress, SyslogFraming};
 use crate::settings::{CaptureCookie, Protocol};
 use crate::snapshot::{AccessLog, RequestId};
 use crate::span::Spanned;
@@ -123,8 +123,16 @@ impl Compiler<'_> {
             length,
             tag,
             hostname,
+            framing,
             ..
         } = to.value;
+        let is_tcp = matches!(address, SyslogAddress::Tcp { .. });
+        if *framing == SyslogFraming::OctetCount && !is_tcp {
+            let message = "messages are counted in streams over TCP alone";
+            let wrong = Diagnostic::error(Code::Conflict, to.span, message);
+            let help = "write the address as `tcp@HOST:PORT`, or take `framing` out";
+            self.found.push(wrong.help(help));
+        }
         if let SyslogAddress::Unix(path) = address {
             check_file(&mut self.found, "the syslog socket", path, to.span);
         }

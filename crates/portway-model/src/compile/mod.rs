@@ -16,6 +16,7 @@ mod control;
 mod cors;
 mod expressions;
 mod group;
+mod digest_auth;
 mod jwt;
 mod life;
 pub mod limits;

@@ -86,7 +86,9 @@ impl<K: Hash + Eq> Users<K> {
 pub(crate) fn forwards_to<S: Stage>(rule: &Rule<S>) -> impl Iterator<Item = &S::Group> {
     rule.actions.iter().flat_map(|action| {
         let (groups, fallback, pages) = match action {
-            Action::Forward(groups) => (groups.as_slice(), None, &[][..]),
+            Action::Forward(groups) | Action::ForwardByHash { groups, .. } => {
+                (groups.as_slice(), None, &[][..])
+            }
             Action::ForwardByName { fallback, .. } => (&[][..], fallback.as_ref(), &[][..]),
             Action::Authorize(asked) => (&[][..], Some(&asked.group), &[][..]),
             Action::Mirror(mirror) => (&[][..], Some(&mirror.group), &[][..]),

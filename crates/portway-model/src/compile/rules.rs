@@ -179,6 +179,11 @@ impl Compiler<'_> {
         let span = place.span;
         match action {
             Action::Forward(groups) => self.check_forward(place, groups),
+            Action::ForwardByHash { hash, groups } => {
+                self.check_expression(place, hash);
+                self.check_forward(place, groups);
+                self.check_named_once(place, groups);
+            }
             Action::ForwardByName { name, fallback } => {
                 self.check_template(place, name);
                 self.names.any_group = true;
@@ -265,6 +270,7 @@ impl Compiler<'_> {
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::Authorize(asked) => self.check_authorize(place, asked),
+            Action::DigestAuth(digest) => self.check_digest_auth(place, digest),
             Action::Jwt(jwt) => self.check_jwt(place, jwt),
             Action::Cors(cors) => self.check_cors(place, cors),
             Action::SecurityHeaders(headers) => self.check_security_headers(place, headers),
@@ -695,11 +701,13 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         return of_answered_stream(action);
     }
     match action {
-        Action::Forward(_) | Action::ForwardByName { .. } => match side {
-            Side::Listener(protocol) if protocol.is_http() => phase == Request,
-            Side::Listener(_) => matches!(phase, Connection | Session | ClientHello),
-            Side::Group(_) => false,
-        },
+        Action::Forward(_) | Action::ForwardByHash { .. } | Action::ForwardByName { .. } => {
+            match side {
+                Side::Listener(protocol) if protocol.is_http() => phase == Request,
+                Side::Listener(_) => matches!(phase, Connection | Session | ClientHello),
+                Side::Group(_) => false,
+            }
+        }
         Action::Redirect { .. }
         | Action::Respond(_)
         | Action::Deny(_)
@@ -709,6 +717,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         }
         Action::Authenticate { .. }
         | Action::Authorize(_)
+        | Action::DigestAuth(_)
         | Action::Jwt(_)
         | Action::Cors(_)
         | Action::SetArgument { .. }

@@ -7,12 +7,16 @@ use crate::stage::Stage;
 /// An action in messages.
 pub(super) fn action_word<S: Stage>(action: &Action<S>) -> &'static str {
     match action {
-        Action::Forward(_) | Action::ForwardByName { .. } => "forwarding",
+        Action::Forward(_) | Action::ForwardByHash { .. } | Action::ForwardByName { .. } => {
+            "forwarding"
+        }
         Action::Redirect { .. } => "a redirect",
         Action::Respond(_) => "an answer",
         Action::Deny(_) => "denying",
         Action::WaitForBody { .. } => "waiting for the body",
-        Action::Authenticate { .. } | Action::Authorize(_) => "asking for authorization",
+        Action::Authenticate { .. } | Action::DigestAuth(_) | Action::Authorize(_) => {
+            "asking for authorization"
+        }
         Action::Jwt(_) => "asking for a token",
         Action::Accept => "accepting",
         Action::ExpectProxy(_) => "expecting the PROXY protocol",

@@ -19,6 +19,7 @@ use portway_model::page::PageFrom;
 use portway_model::settings::ProxyHeader;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,7 @@ impl Choices {
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.page_from(forward),
             (Phase::Request, 2) if self.one_in(16) => Action::TraceContext(self.one(100, &[0, 10])),
             (Phase::Request, 2) if self.one_in(8) => self.jwt(),
+            (Phase::Request, 2) if self.one_in(8) => self.digest_auth(),
             (Phase::Request, 2) if self.one_in(8) => self.cors(),
             (Phase::Response | Phase::AfterResponse, 3) if self.one_in(6) => {
                 self.security_headers()
@@ -399,7 +401,19 @@ impl Choices {
                 fallback: self.among(forward).map(Spanned::bare),
             }
         } else {
-            self.forward(forward)
+            match self.forward(forward) {
+                Action::Forward(mut groups) if self.one_in(4) => {
+                    let mut known = HashSet::new();
+                    groups.retain(|it| known.insert(it.group.value.clone()));
+                    // Ranks have no gaps.
+                    groups.iter_mut().for_each(|it| it.rank = 0);
+                    Action::ForwardByHash {
+                        hash: Value::Source.into(),
+                        groups,
+                    }
+                }
+                forward => forward,
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::passive::{PassiveHealth, SERVER_ERRORS};
 use portway_model::resolution::{Family, ResolutionDraft, Take};
-use portway_model::settings::{Borrowed, NoneHealthy, SameSite, SourceAddress};
+use portway_model::settings::{
+    Borrowed, NoneHealthy, PortRange, SameSite, SourceAddress, TargetSendProxy,
+};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
@@ -208,7 +210,10 @@ impl Choices {
             shutdown_on_down: self.setting(|c| c.one_in(2)),
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
             tls: self.setting(|_| TargetTlsDraft::Group(false)),
-            send_proxy: self.setting(|_| false),
+            send_proxy: self.setting(|c| match c.one_in(2) {
+                true => TargetSendProxy::Off,
+                false => TargetSendProxy::Own(Box::new(c.send_proxy())),
+            }),
             agent: self.setting(Self::agent),
             resolve: match &plain.address.value {
                 TargetAddress::Tcp {
@@ -221,7 +226,13 @@ impl Choices {
             tcp_user_timeout: self.setting(Self::duration),
             source: self.setting(|c| SourceAddress {
                 address: c.maybe(|c| c.address()),
-                port: c.maybe(|c| c.one(1, &[40_000])),
+                ports: c
+                    .maybe(|c| {
+                        let first = c.one(1, &[40_000]);
+                        let last = c.one(first, &[40_999]);
+                        PortRange::new(first, last)
+                    })
+                    .flatten(),
                 interface: c.maybe(|_| "eth0".to_owned()),
                 borrowed: c.maybe(Self::borrowed),
             }),
@@ -271,7 +282,10 @@ impl Choices {
     }
 
     /// Targets whose check is another than the group's.
-    pub(super) fn target_checks(&mut self, draft: &mut GroupDraft) {
+    pub(super) fn target_checks(&mut self, draft: &mut GroupDraft, http: bool) {
+        for target in draft.targets.iter_mut().filter(|_| http) {
+            target.path_prefix = self.setting(|c| c.one("/base", &["/a%20b/"]).to_owned());
+        }
         let checked = draft.health_check.is_some();
         for target in &mut draft.targets {
             target.check = match checked {

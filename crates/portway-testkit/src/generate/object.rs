@@ -9,6 +9,7 @@ use portway_model::expression::{Scope, StoredCounter, Template, TemplatePart, Te
 use portway_model::life::ConnectionLifeDraft;
 use portway_model::log::{
     Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+    SyslogFraming,
 };
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
@@ -623,7 +624,12 @@ impl Choices {
                 port: 514,
             },
         };
+        let framing = match to {
+            SyslogAddress::Tcp { .. } => self.one(SyslogFraming::LineFeed, SyslogFraming::ALL),
+            _ => SyslogFraming::LineFeed,
+        };
         Syslog {
+            framing,
             form: self.one(SyslogForm::Local, SyslogForm::ALL),
             facility: self.one(Facility::Local0, Facility::ALL),
             max_level: self.log_level(),
@@ -670,7 +676,7 @@ impl Choices {
         draft.algorithm = self.setting(|c| c.algorithm(place(keys)));
         draft.stickiness = self.stickiness(known.http).map(Spanned::bare);
         draft.health_check = self.setting(Self::health_check);
-        self.target_checks(&mut draft);
+        self.target_checks(&mut draft, known.http);
         draft.timeouts = GroupTimeoutsDraft {
             connect: self.setting(Self::duration),
             response: self.setting(Self::duration),

@@ -4,6 +4,7 @@ use super::{Choices, Place};
 use portway_model::action::Action;
 use portway_model::authorize::{Authorize, Trust};
 use portway_model::cors::{Cors, SecurityHeaders};
+use portway_model::digest_auth::{DigestAuth, DigestUser, Ha1};
 use portway_model::jwt::{
     Claim, ClaimForm, Jwt, JwtAlgorithm, KeySource, KeyUrl, OnBadToken, REFRESH, TokenFrom,
 };
@@ -30,6 +31,23 @@ impl Choices {
             },
             group: usual.group,
         })
+    }
+
+    /// Who may pass by Digest authorization.
+    pub(super) fn digest_auth(&mut self) -> Action<Named> {
+        let user = |name: &str| DigestUser {
+            name: name.to_owned(),
+            ha1: Ha1::new(&"0f".repeat(16)).unwrap_or_else(|| unreachable!("32 digits")),
+        };
+        let mut users = vec![user("ann")];
+        if self.one_in(2) {
+            users.push(user("bob.b"));
+        }
+        Action::DigestAuth(Arc::new(DigestAuth {
+            realm: self.word(),
+            users,
+            user_header: self.maybe(|_| "X-User".to_owned()),
+        }))
     }
 
     /// A question to one of these groups.

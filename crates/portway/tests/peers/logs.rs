@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::echo::Echo;
 use crate::stage::{Client, group, listener};
-use crate::support::{Scene, eventually, free_port, local};
+use crate::support::{PATIENCE, Scene, eventually, free_port, local};
 use crate::upgrade::Stage;
 
 fn text(web: u16, target: u16, log: &str) -> String {
@@ -402,4 +402,62 @@ fn a_standard_output_that_nobody_reads_holds_up_nobody() {
     fill(&stage);
     stage.first.signal(Signal::TERM);
     assert!(stage.first.wait().success());
+}
+
+/// Two servers of a ring of HAProxy get every record, one of them counted; one dies, comes back, and has missed nothing.
+#[test]
+fn servers_of_a_ring_get_every_record() {
+    let scene = Scene::new();
+    let [web, plain, counted, next] = [(); 4].map(|()| free_port());
+    let file = |server: &str| {
+        format!(
+            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+             frontend web\n bind 127.0.0.1:{web}\n log ring@all local1\n log-format \"%HU\"\n \
+             http-request return status 200 hdr X-Server ring\n\
+             ring all\n format short\n server plain 127.0.0.1:{plain}\n server counted {server} log-proto octet-count\n"
+        )
+    };
+    scene.file("h.cfg", file(&format!("127.0.0.1:{counted}")));
+    let listen = |port: u16| TcpListener::bind(local(port)).unwrap();
+    let (plain, first) = (listen(plain), listen(counted));
+    let portway = scene.portway_with(&["h.cfg"]);
+    let mut client = Client::new(web);
+    let mut ask = |path: &str| assert_eq!(client.ask(path), "ring");
+    let accept = |listening: &TcpListener| {
+        let stream = listening.accept().unwrap().0;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let expect = |stream: &mut TcpStream, expected: &str| {
+        let mut got = vec![0; expected.len()];
+        stream.read_exact(&mut got).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), expected);
+    };
+    ask("/one");
+    ask("/second");
+    let mut by_line = accept(&plain);
+    expect(&mut by_line, "<6>/one\n<6>/second\n");
+    let mut by_count = accept(&first);
+    expect(&mut by_count, "7 <6>/one10 <6>/second");
+    // One dies: what comes waits for it, and the other goes on.
+    drop((by_count, first));
+    ask("/while");
+    ask("/gone");
+    expect(&mut by_line, "<6>/while\n<6>/gone\n");
+    let mut by_count = accept(&listen(counted));
+    expect(&mut by_count, "9 <6>/while8 <6>/gone");
+    // A reload to another server.
+    let other = listen(next);
+    scene.file("h.cfg", file(&format!("127.0.0.1:{next}")));
+    portway.process.signal(Signal::HUP);
+    let mut by_count = eventually("the other server is spoken to", || {
+        ask("/next");
+        other.set_nonblocking(true).unwrap();
+        other.accept().ok()
+    })
+    .0;
+    by_count.set_nonblocking(false).unwrap();
+    by_count.set_read_timeout(Some(PATIENCE)).unwrap();
+    expect(&mut by_count, "8 <6>/next");
+    portway.stop();
 }

@@ -27,6 +27,7 @@ mod deregistration;
 mod cloudformation;
 mod codestream;
 mod differential;
+mod digest;
 mod drain;
 mod drain_again;
 mod drain_names;

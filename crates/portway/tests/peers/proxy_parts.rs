@@ -1,7 +1,9 @@
 //! What a header of the PROXY protocol tells beside the addresses, with real HAProxies in front of us and behind us.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -360,4 +362,79 @@ fn parts_of(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     }
     assert!(bytes.is_empty());
     parts
+}
+
+/// A server that answers with its name and the version of the header that came before a request.
+fn says_the_version(name: &'static str) -> u16 {
+    let listening = TcpListener::bind(local(0)).unwrap();
+    let port = listening.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listening.incoming().flatten() {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let (mut got, mut more) = (Vec::new(), [0; 4096]);
+            while !got.windows(8).any(|it| it == b"Host: a\r") {
+                match stream.read(&mut more) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => got.extend(&more[..count]),
+                }
+            }
+            let version = match got.as_slice() {
+                got if got.starts_with(b"PROXY TCP4 127.0.0.1 ") => "v1",
+                got if got.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11") => "v2",
+                got if got.starts_with(b"GET / ") => "none",
+                _ => continue,
+            };
+            let body = format!("{name} {version}");
+            let length = body.len();
+            let _ = stream.write_all(
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                )
+                .as_bytes(),
+            );
+        }
+    });
+    port
+}
+
+/// Each server of one backend gets the header that it asks for, whichever was tried before it, and another after a reload.
+#[test]
+fn servers_of_one_backend_get_headers_of_their_own() {
+    let scene = Scene::new();
+    let [port, dead] = [free_port(), free_port()];
+    let servers = ["a", "b", "c", "d"].map(says_the_version);
+    let file = |said: [&str; 4]| {
+        let lines = servers
+            .iter()
+            .zip(said)
+            .map(|(server, said)| format!("    server s{server} 127.0.0.1:{server} {said}\n"));
+        format!(
+            "defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n\
+             listen web\n    bind 127.0.0.1:{port}\n    option redispatch 1\n    retries 4\n    \
+             server dead 127.0.0.1:{dead} send-proxy\n{}",
+            lines.collect::<String>()
+        )
+    };
+    let answers = || -> BTreeSet<String> {
+        let asked = (0..10).map(|_| ask(&mut connect(port)).unwrap());
+        asked.collect()
+    };
+    let expected = |versions: [&str; 4]| {
+        let names = ["a", "b", "c", "d"].into_iter().zip(versions);
+        let all = names.map(|(name, version)| format!("{name} {version}"));
+        all.collect::<BTreeSet<String>>()
+    };
+    scene.file(
+        "h.cfg",
+        file(["", "send-proxy", "send-proxy-v2", "send-proxy-v2"]),
+    );
+    let portway = scene.portway_with(&["h.cfg"]);
+    assert_eq!(answers(), expected(["none", "v1", "v2", "v2"]));
+    scene.file(
+        "h.cfg",
+        file(["send-proxy-v2", "", "send-proxy", "send-proxy-v2"]),
+    );
+    let expected = expected(["v2", "none", "v1", "v2"]);
+    reload(&portway, || answers() == expected);
+    portway.stop();
 }

@@ -90,6 +90,84 @@ fn a_haproxy_file_says_where_connections_come_from() {
 }
 
 #[test]
+fn a_haproxy_file_says_which_ports_connections_come_from() {
+    let scene = Scene::new();
+    let [port, target, first] = [(); 3].map(|()| free_port());
+    let last = first + 3;
+    let server = format!("server {{ listen 127.0.0.1:{target}; return 200 \"$remote_port\\n\"; }}");
+    let _nginx = scene.nginx(target, &server);
+    scene.file(
+        "haproxy.cfg",
+        format!(
+            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+             listen web\n bind 127.0.0.1:{port}\n server a 127.0.0.1:{target} source 127.0.0.13:{first}-{last}\n"
+        ),
+    );
+    let portway = scene.portway_with(&["haproxy.cfg"]);
+    let url = format!("http://127.0.0.1:{port}/");
+    for _ in 0..3 {
+        let came = scene.curl(&["-f", "-H", "Connection: close", &url]).good();
+        let came: u16 = came.trim().parse().unwrap();
+        assert!((first..=last).contains(&came), "{came}");
+    }
+    portway.stop();
+}
+
+/// A range of ports is all that there is, each for one connection at a time.
+#[test]
+fn connections_come_from_the_ports_that_are_said() {
+    let scene = Scene::new();
+    let [port, target, dead, first] = [(); 4].map(|()| free_port());
+    let server = format!(
+        "server {{ listen 127.0.0.1:{target}; add_header X-Server $remote_addr:$remote_port; return 200; }}"
+    );
+    let _nginx = scene.nginx(target, &server);
+    let text = |ports: &str| {
+        let source = format!("{{ address = '127.0.0.7', port = {ports} }}");
+        format!(
+            "[listener.raw]\nbind = '127.0.0.1:{port}'\nprotocol = 'tcp'\nforward = 'app'\n\
+             [target_group.app]\nretries = 1\nretry_to = 'another'\nalgorithm = 'first'\n\
+             targets = [{{ address = '127.0.0.1:{dead}', source = {source} }}, \
+             {{ address = '127.0.0.1:{target}', source = {source} }}]\n"
+        )
+    };
+    let last = first + 1;
+    let stage = Stage::with(scene, &text(&format!("'{first}-{last}'")), &[]);
+    let asked = || {
+        let mut client = Client::new(port);
+        let from = client.ask("/");
+        (client, from)
+    };
+    let ends = |mut client: Client| {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(client.answer().starts_with("http/1.1 200 "));
+        client.ends();
+    };
+    let from = |port: u16| format!("127.0.0.7:{port}");
+    let (one, came) = asked();
+    let (_two, other) = asked();
+    let both: BTreeSet<&String> = [&came, &other].into();
+    assert_eq!(both, [&from(first), &from(last)].into());
+    // No port is left for a third, until one of them ends.
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let try_third = || {
+        let mut third = Client::new(port);
+        third.send(request);
+        Some((third.try_answer()?, third))
+    };
+    assert!(try_third().is_none());
+    ends(one);
+    let (head, mut third) = eventually("a port is free", try_third);
+    assert!(head.contains(&format!("x-server: {came}\r\n")), "{head}");
+    // Those that are there keep their ports on a reload, and others come from the new one.
+    let next = free_port();
+    stage.becomes(&text(&next.to_string()));
+    assert_eq!(asked().1, from(next));
+    assert_eq!(third.ask("/"), came);
+    stage.portway.stop();
+}
+
+#[test]
 fn targets_on_unix_sockets_serve_fail_and_come_back() {
     let scene = Scene::new();
     let [port, other, pair, plain] = [(); 4].map(|()| free_port());

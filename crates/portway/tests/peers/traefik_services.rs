@@ -1,6 +1,9 @@
 //! Services of Traefik at work: paths of servers, and what is asked again.
 
-use crate::support::{Portway, Process, Scene, free_port};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::stage::{Client, Stage};
+use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port};
 use crate::traefik::ECHO;
 
 struct Site {
@@ -52,13 +55,17 @@ fn the_path_of_a_server_stands_before_those_of_requests() {
   routers:
     kept: { rule: \"PathPrefix(`/kept`)\", service: kept, middlewares: [strip] }
     not: { rule: \"PathPrefix(`/not`)\", service: not }
+    several: { rule: \"PathPrefix(`/several`)\", service: several, middlewares: [again] }
   middlewares:
+    again: { retry: { attempts: 2 } }
     strip: { stripPrefix: { prefixes: [/kept] } }
   services:
     kept: { loadBalancer: { servers: [{ url: S0/base/v2/, preservePath: true }] } }
     not: { loadBalancer: { servers: [{ url: S0/base }] } }
+    several: { loadBalancer: { servers: [{ url: S0/one, preservePath: true }, { url: S1/two%2F/, preservePath: true }, { url: S2 }, \
+     { url: \"http://127.0.0.1:1/dead\", preservePath: true }] } }
 ",
-        &[200],
+        &[200, 200, 200],
     );
     for (path, asked) in [
         ("/kept/a?b=c", "GET /base/v2/a?b=c\n"),
@@ -69,6 +76,15 @@ fn the_path_of_a_server_stands_before_those_of_requests() {
         assert_eq!(status, "200", "{path}");
         assert!(body.starts_with(asked), "{path}: {body}");
     }
+    // Each server of one service has its own, on a retry after a dead one too.
+    let asked = |_| {
+        let (status, body) = site.ask("/several/a?b=c", &[]);
+        assert_eq!(status, "200");
+        body.lines().next().unwrap().to_owned()
+    };
+    let asked: BTreeSet<String> = (0..12).map(asked).collect();
+    let expected = ["/one", "/two%2F", ""].map(|base| format!("GET {base}/several/a?b=c"));
+    assert_eq!(asked, expected.into());
 }
 
 #[test]
@@ -123,4 +139,118 @@ fn clients_of_a_subnet_are_one() {
         assert_eq!(status("/homes"), homes, "{client}");
         assert_eq!(status("/allowed"), allowed, "{client}");
     }
+}
+
+/// Which server a client of this number is served by; `none` where it is gone and that is not known yet.
+fn served(port: u16, client: u8) -> String {
+    let mut connection = Client::new(port);
+    connection.send(&format!(
+        "PROXY TCP4 192.0.2.{client} 127.0.0.1 1000 80\r\n"
+    ));
+    connection.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let head = connection.answer();
+    let server = head.split("x-server: ").nth(1);
+    let server = server.and_then(|rest| rest.split("\r\n").next());
+    server.unwrap_or("none").to_owned()
+}
+
+#[test]
+fn clients_stay_with_one_of_several_services() {
+    let scene = Scene::new();
+    let names = ["one", "two", "three"];
+    let ports = names.map(|_| free_port());
+    let start = |at: usize| {
+        let (port, name) = (ports[at], names[at]);
+        let server = format!(
+            "server {{ listen 127.0.0.1:{port}; add_header X-Server {name}; return 200; }}"
+        );
+        scene.nginx(port, &server)
+    };
+    let servers = [0, 1, 2].map(start);
+    let web = free_port();
+    let text = |shared: &[(usize, u32)]| {
+        let shared = shared.iter().map(|(at, weight)| {
+            let name = names[*at];
+            format!("[[http.services.all.highestRandomWeight.services]]\nname = '{name}'\nweight = {weight}\n")
+        });
+        let services = names.iter().zip(ports).map(|(name, port)| {
+            format!(
+                "[[http.services.{name}.loadBalancer.servers]]\nurl = 'http://127.0.0.1:{port}'\n\
+                 [http.services.{name}.loadBalancer.healthCheck]\npath = '/'\ninterval = '100ms'\n"
+            )
+        });
+        format!(
+            "[entryPoints.web]\naddress = '127.0.0.1:{web}'\n[entryPoints.web.proxyProtocol]\ninsecure = true\n\
+             [http.routers.all]\nrule = 'PathPrefix(`/`)'\nservice = 'all'\n\
+             [http.services.all.highestRandomWeight.healthCheck]\n{}{}",
+            shared.collect::<String>(),
+            services.collect::<String>()
+        )
+    };
+    let both = text(&[(0, 3), (1, 1)]);
+    scene.file("traefik.toml", &both);
+    let told = |client: u8| {
+        let (from, url) = (
+            format!("192.0.2.{client}"),
+            format!("http://127.0.0.1:{web}/"),
+        );
+        let words = [
+            "explain",
+            "traefik.toml",
+            "--from",
+            &from,
+            "--",
+            "GET",
+            &url,
+        ];
+        scene.run(PORTWAY, &words).good()
+    };
+    // What is explained is what is done.
+    let explained: Vec<String> = [1, 2, 3, 4].map(told).into();
+    let stage = Stage::with(scene, &both, &[]);
+    let clients = 1..=200_u8;
+    let all =
+        || -> BTreeMap<u8, String> { clients.clone().map(|it| (it, served(web, it))).collect() };
+    let first = all();
+    for (client, told) in (1..).zip(explained) {
+        let name = &first[&client];
+        assert!(
+            told.contains(&format!("→ service {name} by the hash, of ")),
+            "{told}"
+        );
+        assert!(
+            told.contains("one 75 %") && told.contains("two 25 %"),
+            "{told}"
+        );
+    }
+    let of = |served: &BTreeMap<u8, String>, name: &str| {
+        served.values().filter(|it| *it == name).count()
+    };
+    assert!((120..=180).contains(&of(&first, "one")), "{first:?}");
+    assert_eq!(of(&first, "one") + of(&first, "two"), 200);
+    assert_eq!(all(), first);
+    // Another service takes its share from both, and nobody else moves.
+    stage.becomes(&text(&[(2, 4), (0, 3), (1, 1)]));
+    let third = all();
+    assert!((60..=140).contains(&of(&third, "three")), "{third:?}");
+    let moved = |from: &BTreeMap<u8, String>, to: &BTreeMap<u8, String>, name: &str| {
+        let mut pairs = from.iter().map(|(client, server)| (server, &to[client]));
+        assert!(pairs.all(|(before, now)| before == now || now == name || before == name));
+    };
+    moved(&first, &third, "three");
+    // Where one dies its clients alone go elsewhere, and come back with it.
+    let [one, two, three] = servers;
+    drop(three);
+    eventually("three is dead", || (all() == first).then_some(()));
+    drop(one);
+    eventually("one is dead", || (of(&all(), "two") == 200).then_some(()));
+    let _one = {
+        let server = format!(
+            "server {{ listen 127.0.0.1:{}; add_header X-Server one; return 200; }}",
+            ports[0]
+        );
+        stage.scene.nginx(ports[0], &server)
+    };
+    eventually("one is back", || (all() == first).then_some(()));
+    drop(two);
 }

@@ -230,6 +230,7 @@ fn section_state(kind: SectionKind) -> State {
         | SectionKind::Listen
         | SectionKind::Userlist
         | SectionKind::Resolvers
+        | SectionKind::Ring
         | SectionKind::HttpErrors => State::Supported,
         SectionKind::Peers => State::NoEffect("tables are not shared with other instances"),
         SectionKind::Cache => {
@@ -240,7 +241,7 @@ fn section_state(kind: SectionKind) -> State {
         SectionKind::FcgiApp => {
             State::Refused("FastCGI is not spoken: put a web server before the application")
         }
-        SectionKind::Ring | SectionKind::LogForward => State::NotYet,
+        SectionKind::LogForward => State::NotYet,
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "ignore-persist" @ "lb" => Supported;
     "load-server-state-from-file" @ "dlb" =>
         NoEffect("a new process knows of servers what the configuration says and its checks find");
-    "log" @ "dflb" => Except("`ring@NAME`");
+    "log" @ "dflb" => Supported;
     "log-format" @ "dfl" => Supported;
     "log-format-sd" @ "dfl" => Supported;
     "log-tag" @ "dflb" => Supported;
@@ -192,7 +192,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "server-state-file-name" @ "dlb" =>
         NoEffect("a new process knows of servers what the configuration says and its checks find");
     "server-template" @ "lb!" => Supported;
-    "source" @ "dlb" => Except("a range of ports");
+    "source" @ "dlb" => Supported;
     "srvtcpka-cnt" @ "dlb" => Supported;
     "srvtcpka-idle" @ "dlb" => Supported;
     "srvtcpka-intvl" @ "dlb" => Supported;

@@ -82,16 +82,22 @@ pub(super) const FCGI_APP: &[Row] = rows! {
     "set-param" => FASTCGI;
 };
 
+/// Messages wait as for any syslog server.
+const RING_IN_MEMORY: State = NoEffect("up to 4 MiB of messages wait for each server, in memory");
+/// Times of a server are those of any syslog server.
+const RING_TIMES: State =
+    NoEffect("a server has a second to be connected to, and one to take something");
+
 /// What may stand in `ring`.
 pub(super) const RING: &[Row] = rows! {
-    "backing-file" => NotYet;
-    "description" => NotYet;
-    "format" => NotYet;
-    "maxlen" => NotYet;
-    "server" => NotYet;
-    "size" => NotYet;
-    "timeout connect" => NotYet;
-    "timeout server" => NotYet;
+    "backing-file" => RING_IN_MEMORY;
+    "description" => NoEffect("it was for `show events`");
+    "format" => Supported;
+    "maxlen" => Supported;
+    "server" => Except("options but `log-proto`");
+    "size" => RING_IN_MEMORY;
+    "timeout connect" => RING_TIMES;
+    "timeout server" => RING_TIMES;
 };
 
 /// What may stand in `log-forward`.

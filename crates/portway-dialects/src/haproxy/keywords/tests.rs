@@ -308,9 +308,9 @@ fn what_is_said_of_keywords() {
         &["warning: section `cache` has no effect here"],
     );
     check(
-        "ring r\n foo\n",
+        "log-forward r\n foo\n",
         0,
-        &["error: section `ring` is not supported yet"],
+        &["error: section `log-forward` is not supported yet"],
     );
 }
 

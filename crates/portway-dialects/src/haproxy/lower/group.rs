@@ -4,7 +4,7 @@ use super::client_header::from_listener;
 use super::rules::{always, before_requests, both, rule, test, wait_for_body};
 use super::{Lowering, check, limit, rdp};
 use crate::haproxy::proxy::{
-    Balance, Closing, List, Mode, Proxy, RuleLine, Sent, Server, ServerOptions, Step,
+    Balance, Closing, List, Mode, Proxy, RuleLine, Server, ServerOptions, Step,
 };
 use crate::haproxy::resolvers;
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
@@ -20,7 +20,9 @@ use portway_model::expression::{
 };
 use portway_model::name::Name;
 use portway_model::resolution::{ResolutionDraft, Take};
-use portway_model::settings::{ConnectionReuse, Protocol, SendProxy, SourceAddress};
+use portway_model::settings::{
+    ConnectionReuse, Protocol, SendProxy, SourceAddress, TargetSendProxy,
+};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::time::Duration;
@@ -73,8 +75,8 @@ impl Lowering<'_, '_, '_> {
             group.connection_reuse = Some(proxy.http_reuse.unwrap_or(safe));
         }
         group.timeouts.idle = self.of_all(&servers, "pool-purge-delay", |it| it.pool_idle);
-        group.send_proxy = self.send_proxy(&servers);
-        without(&servers, &mut group);
+        group.send_proxy = servers.iter().find_map(sent);
+        own_send_proxy(&servers, &mut group);
         group.log = self.destinations(proxy);
         let on = |name: &str| proxy.flags.on(name).map(|span| Spanned::new(true, span));
         group.log_health_checks = on("log-health-checks");
@@ -397,29 +399,6 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    /// The PROXY protocol where servers get it; those that do must agree.
-    fn send_proxy(&mut self, servers: &[Server]) -> Option<Spanned<SendProxy>> {
-        let mut sent = servers
-            .iter()
-            .filter_map(|server| Some((server, server.options.sent.as_ref()?)));
-        let (server, first) = sent.next()?;
-        let same = |it: &Sent| it.version == first.version && it.parts == first.parts;
-        if let Some((other, _)) = sent.find(|(_, it)| !same(it)) {
-            let message = "not run yet: servers of one backend that get different PROXY protocols";
-            self.reader.push(
-                Diagnostic::error(Code::NotRun, other.span, message)
-                    .label(server.span, "the first server that gets one is here")
-                    .help("put them into a backend of their own"),
-            );
-        }
-        let sent_as = SendProxy {
-            version: first.version,
-            parts: first.parts.clone(),
-            ..first.version.into()
-        };
-        Some(Spanned::new(sent_as, first.span))
-    }
-
     /// What counts for all servers of a backend: what the first one says that says it. Told where others differ.
     fn of_all<T: Copy + PartialEq>(
         &mut self,
@@ -570,12 +549,28 @@ pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
     Some(rule(Phase::Response, condition, vec![deny], span))
 }
 
-/// Marks the targets that get no PROXY protocol where others do.
-fn without(servers: &[Server], group: &mut GroupDraft) {
+/// The PROXY protocol that a server gets.
+fn sent(server: &Server) -> Option<Spanned<SendProxy>> {
+    let sent = server.options.sent.as_ref()?;
+    let sent_as = SendProxy {
+        version: sent.version,
+        parts: sent.parts.clone(),
+        ..sent.version.into()
+    };
+    Some(Spanned::new(sent_as, sent.span))
+}
+
+/// Marks the targets that get no PROXY protocol where others do, or another one.
+fn own_send_proxy(servers: &[Server], group: &mut GroupDraft) {
+    let Some(of_group) = &group.send_proxy else {
+        return;
+    };
     for (server, target) in servers.iter().zip(&mut group.targets) {
-        let off = Spanned::new(false, server.span);
-        let sends = group.send_proxy.is_some();
-        target.send_proxy = (sends && server.options.sent.is_none()).then_some(off);
+        target.send_proxy = match sent(server) {
+            None => Some(Spanned::new(TargetSendProxy::Off, server.span)),
+            Some(own) if own.value == of_group.value => None,
+            Some(own) => Some(own.map(|own| TargetSendProxy::Own(Box::new(own)))),
+        };
     }
 }
 

@@ -40,6 +40,7 @@ impl Lowering<'_, '_, '_> {
         let tag = tag.unwrap_or_else(|| PROGRAM.to_owned());
         let destination = |mut syslog: Spanned<portway_model::log::Syslog>| {
             syslog.value.tag = Some(tag.clone());
+            syslog.value.hostname.clone_from(&self.base.log_hostname);
             syslog.map(LogDestination::Syslog)
         };
         all.into_iter().map(destination).collect()

@@ -23,7 +23,7 @@ use super::Reader;
 use super::proxy::{Proxy, remember_servers};
 use portway_model::action::Action;
 use portway_model::draft::Draft;
-use portway_model::log::Syslog;
+use portway_model::log::{LogHostname, Syslog};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Base {
     /// `log` lines, for `log global`.
     pub(crate) logs: Vec<Spanned<Syslog>>,
     pub(crate) log_tag: Option<String>,
+    /// `log-send-hostname`, of every `log` line.
+    pub(crate) log_hostname: Option<LogHostname>,
     pub(crate) bind_ciphers: Option<Spanned<String>>,
     pub(crate) bind_ciphersuites: Option<Spanned<String>>,
     pub(crate) bind_curves: Option<Spanned<String>>,

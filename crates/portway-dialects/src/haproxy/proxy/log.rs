@@ -2,13 +2,13 @@
 
 use super::Proxy;
 use super::keyword::{extra, missing, word};
-use crate::haproxy::{Line, Modifier, Reader, Word};
+use crate::haproxy::{Line, Modifier, Reader, Word, ring};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::log::{Facility, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm};
 use portway_model::span::Spanned;
 
 /// Shortest and longest message, as in HAProxy.
-const LENGTHS: (u64, u64) = (80, 65_535);
+pub(crate) const LENGTHS: (u64, u64) = (80, 65_535);
 
 /// Where syslog listens.
 const SYSLOG_PORT: u16 = 514;
@@ -50,8 +50,8 @@ pub(super) fn log_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) 
             proxy.logs.push(LogTarget::Global);
         }
         "log" => {
-            let target = log_target(line, reader);
-            proxy.logs.extend(target.map(LogTarget::Own));
+            let targets = log_targets(line, reader);
+            proxy.logs.extend(targets.into_iter().map(LogTarget::Own));
         }
         "log-tag" => proxy.log_tag = word(line, 1, "a tag", reader),
         keyword => {
@@ -89,13 +89,27 @@ pub(super) fn option(proxy: &mut Proxy, line: &Line, index: usize, reader: &mut 
     proxy.log_form = Some(Spanned::new(form, line.span));
 }
 
-/// `log ADDRESS [len N] [format F] [sample RANGES:SIZE] FACILITY [LEVEL [MINIMUM]]`.
-pub(crate) fn log_target(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<Syslog>> {
+/// `log ADDRESS …` or `log ring@NAME …`, which means every server of the ring.
+pub(crate) fn log_targets(line: &Line, reader: &mut Reader<'_>) -> Vec<Spanned<Syslog>> {
     let Some(address) = line.word(1) else {
         missing(line, "an address and a facility", reader);
-        return None;
+        return Vec::new();
     };
-    let mut syslog = Syslog::new(log_address(address, reader)?);
+    if let Some(name) = address.as_str().strip_prefix("ring@") {
+        // Its servers say where messages go.
+        let target = log_target(SyslogAddress::Stdout, line, reader);
+        return target.map_or_else(Vec::new, |it| {
+            ring::destinations(address, name, &it, reader)
+        });
+    }
+    let to = log_address(address, reader);
+    let target = to.and_then(|to| log_target(to, line, reader));
+    target.into_iter().collect()
+}
+
+/// `log ADDRESS [len N] [format F] [sample RANGES:SIZE] FACILITY [LEVEL [MINIMUM]]`.
+fn log_target(to: SyslogAddress, line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<Syslog>> {
+    let mut syslog = Syslog::new(to);
     let mut index = 2;
     while let ("len" | "format" | "sample", Some(value)) = (line.text(index), line.word(index + 1))
     {
@@ -165,13 +179,14 @@ fn log_address(word: &Word, reader: &mut Reader<'_>) -> Option<SyslogAddress> {
     let address = SyslogAddress::parse(&text);
     if address.is_none() {
         let message = format!("`{text}` is not an address that logs can go to");
-        let help = "write `ADDRESS:PORT`, the path of a socket, `stdout`, `stderr` or `fd@N`; `ring@` is not run yet";
+        let help =
+            "write `ADDRESS:PORT`, the path of a socket, `stdout`, `stderr`, `fd@N` or `ring@NAME`";
         reader.push(Diagnostic::error(Code::WrongType, word.span, message).help(help));
     }
     address
 }
 
-fn known<T: Copy>(
+pub(crate) fn known<T: Copy>(
     word: &Word,
     what: &str,
     all: &[T],

@@ -141,7 +141,7 @@ pub(super) fn options(
             return false;
         };
         if option == "source" {
-            own.source = source::read(value, args, reader);
+            own.source = source::read(value, source::Ports::Range, args, reader);
             good &= own.source.is_some();
             continue;
         }

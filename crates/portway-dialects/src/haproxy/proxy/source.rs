@@ -4,7 +4,7 @@ use super::keyword::missing;
 use super::{Args, Proxy};
 use crate::haproxy::{Line, Reader, Word};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::settings::{Borrowed, SourceAddress};
+use portway_model::settings::{Borrowed, PortRange, SourceAddress};
 use portway_model::span::Spanned;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,7 +15,7 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         return;
     };
     let mut args = Args::new(line, 2);
-    if let Some(source) = read(place, &mut args, reader) {
+    if let Some(source) = read(place, Ports::One, &mut args, reader) {
         proxy.source = Some(source);
     }
     if let Some(word) = args.next() {
@@ -25,16 +25,17 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     }
 }
 
-/// `ADDRESS[:PORT] [interface NAME] [usesrc …]`; nothing is said by an address of zeros.
+/// `ADDRESS[:PORT[-PORT]] [interface NAME] [usesrc …]`; nothing is said by an address of zeros.
 pub(super) fn read(
     value: &Word,
+    ports: Ports,
     args: &mut Args<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Spanned<SourceAddress>> {
-    let (ip, port) = address(value, reader)?;
+    let (ip, ports) = address(value, ports, reader)?;
     let mut source = SourceAddress {
         address: Some(ip).filter(|ip| !ip.is_unspecified()),
-        port,
+        ports,
         ..SourceAddress::default()
     };
     loop {
@@ -66,10 +67,11 @@ fn borrowed(word: &Word, reader: &mut Reader<'_>) -> Option<Option<Borrowed>> {
         ("clientip", _) => Borrowed::Client { port: false },
         (_, Some(arguments)) => header_of(word, arguments, reader)?,
         _ => {
-            let (ip, port) = address(word, reader)?;
+            let (ip, port) = address(word, Ports::One, reader)?;
             if ip.is_unspecified() {
                 return Some(None);
             }
+            let port = port.map(PortRange::first);
             Borrowed::Address { ip, port }
         }
     }))
@@ -97,8 +99,21 @@ fn header_of(word: &Word, arguments: &str, reader: &mut Reader<'_>) -> Option<Bo
     }
 }
 
-/// An address, and a port that is not 0.
-fn address(word: &Word, reader: &mut Reader<'_>) -> Option<(IpAddr, Option<u16>)> {
+/// Whether several ports may be said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ports {
+    /// One: of all servers of a proxy.
+    One,
+    /// Or a range: of one server.
+    Range,
+}
+
+/// An address, and ports; none where 0 is said.
+fn address(
+    word: &Word,
+    ports: Ports,
+    reader: &mut Reader<'_>,
+) -> Option<(IpAddr, Option<PortRange>)> {
     let text = word.as_str();
     // `*` is every address, as in `bind`.
     let named = |text: &str| match text {
@@ -108,15 +123,38 @@ fn address(word: &Word, reader: &mut Reader<'_>) -> Option<(IpAddr, Option<u16>)
     let split = text.rsplit_once(':').filter(|(before, _)| {
         named(before).is_some_and(|ip| ip.is_ipv4() || before.starts_with('['))
     });
-    let (ip, port) = match split {
-        Some((ip, port)) => (named(ip), port.parse::<u16>().ok()),
-        None => (named(text), Some(0)),
+    let read = |port: &str| match (port, port.split_once('-')) {
+        ("0", _) => Some(None),
+        (_, Some((first, last))) if ports == Ports::Range => {
+            PortRange::new(first.parse().ok()?, last.parse().ok()?).map(Some)
+        }
+        (port, _) => {
+            let port = port.parse().ok()?;
+            PortRange::new(port, port).map(Some)
+        }
     };
-    let (Some(ip), Some(port)) = (ip, port) else {
-        let message = format!("`{text}` is not an address, or one with a port");
-        let help = "write for example `source 10.0.0.9`; a range of ports is not taken";
+    let (ip, read) = match split {
+        Some((ip, port)) => (named(ip), read(port)),
+        None => (named(text), Some(None)),
+    };
+    let (Some(ip), Some(read)) = (ip, read) else {
+        let (what, help) = match ports {
+            Ports::One if text.contains('-') => (
+                "or one with a port",
+                "write for example `10.0.0.9:7000`; a range of ports stands in `source` of a server",
+            ),
+            Ports::One => (
+                "or one with a port",
+                "write for example `10.0.0.9` or `10.0.0.9:7000`",
+            ),
+            Ports::Range => (
+                "or one with a port or ports from 1 to 65535",
+                "write for example `source 10.0.0.9` or `source 10.0.0.9:40000-49999`",
+            ),
+        };
+        let message = format!("`{text}` is not an address, {what}");
         reader.push(Diagnostic::error(Code::WrongType, word.span, message).help(help));
         return None;
     };
-    Some((ip, Some(port).filter(|port| *port > 0)))
+    Some((ip, read))
 }

@@ -250,6 +250,7 @@ fn ends(action: &Action<Named>) -> bool {
             | Action::Deny(_)
             | Action::Authenticate { .. }
             | Action::Authorize(_)
+            | Action::DigestAuth(_)
             | Action::Jwt(_)
             | Action::Limit(_)
             | Action::PageFrom(_)

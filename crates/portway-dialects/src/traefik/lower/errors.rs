@@ -38,7 +38,7 @@ impl Lowering<'_> {
             return;
         };
         let Some(groups) = reach.only() else {
-            let message = "pages of a service that health chooses among others are not done yet";
+            let message = "pages of a service that health or the client chooses among others are not done yet";
             self.error(Code::NotRun, service.span, message);
             return;
         };

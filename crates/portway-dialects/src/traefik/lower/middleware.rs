@@ -115,6 +115,7 @@ impl Lowering<'_> {
             "redirectRegex" => self.redirect_regex(section, chain, at),
             "forwardAuth" => self.forward_auth(object, section, chain, at),
             "basicAuth" => self.basic_auth(object, section, chain, at),
+            "digestAuth" => self.digest_auth(section, chain, at),
             "ipAllowList" | "ipWhiteList" => self.ip_allow_list(section, chain, at),
             "errors" => self.errors(object, section, chain, at),
             "compress" => self.compress(section, chain, at),
@@ -277,8 +278,8 @@ impl Lowering<'_> {
         good
     }
 
-    /// Users of the configuration and of a file, each `name:hash`.
-    fn users(&mut self, section: &Section, at: Span) -> Vec<UserDraft> {
+    /// Users of the configuration and of a file, a line each.
+    pub(super) fn lines_of_users(&mut self, section: &Section, at: Span) -> Vec<Spanned<String>> {
         let mut lines: Vec<Spanned<String>> = section.list("users").to_vec();
         if let Some(file) = section.some_text("usersFile") {
             let path = self.beside(file.span, file.value);
@@ -302,8 +303,13 @@ impl Lowering<'_> {
                 "nobody may pass: `users` and `usersFile` are missing",
             );
         }
+        lines
+    }
+
+    /// Each `name:hash`.
+    fn users(&mut self, section: &Section, at: Span) -> Vec<UserDraft> {
         let mut users: Vec<UserDraft> = Vec::new();
-        for line in lines {
+        for line in self.lines_of_users(section, at) {
             let Some((user, hash)) = line.value.split_once(':') else {
                 let one = Diagnostic::error(Code::Syntax, line.span, "a user without a hash");
                 self.found.push(one.help(

@@ -7,6 +7,7 @@ mod authorize;
 mod chain;
 mod client_certificate;
 mod compress;
+mod digest_auth;
 mod entry;
 mod errors;
 mod forwarded;

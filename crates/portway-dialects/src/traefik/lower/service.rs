@@ -131,7 +131,6 @@ impl Lowering<'_> {
         group.timeouts.tunnel = Some(unlimited);
         self.transport(service, balancer, &servers, &mut group);
         self.pass_host(balancer, &servers, &mut group);
-        self.preserve_path(&servers, &mut group);
         self.draft.groups.push(group);
         Some(name)
     }
@@ -232,6 +231,9 @@ impl Lowering<'_> {
                 Ok(weight_) => target.weight = Some(Spanned::new(weight_, weight.span)),
                 Err(_) => self.error(Code::OutOfRange, weight.span, "a weight is 0 to 65535"),
             }
+        }
+        if !server.path.is_empty() {
+            target.path_prefix = Some(Spanned::new(server.path.clone(), server.span));
         }
         if group_has_tls && !server.https {
             target.tls = Some(Spanned::new(TargetTlsDraft::Group(false), server.span));
@@ -450,21 +452,6 @@ impl Lowering<'_> {
             value: Template::text(only.as_str()),
         };
         group.rules.push(always(set, said.span));
-    }
-
-    /// `preservePath`: the path of the servers stands before those of requests.
-    fn preserve_path(&mut self, servers: &[Server], group: &mut GroupDraft) {
-        let Some(first) = servers.first() else {
-            return;
-        };
-        if let Some(other) = servers.iter().find(|it| it.path != first.path) {
-            let message = "`preservePath` with servers of several paths is not done yet";
-            let one = Diagnostic::error(Code::NotRun, other.span, message);
-            self.found.push(one.label(first.span, "another path"));
-        } else if !first.path.is_empty() {
-            let add = Action::AddPrefix(first.path.clone());
-            group.rules.push(always(add, first.span));
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A service without servers of its own is resolved to ways: groups with shares, each way under conditions on the health
 //! of other groups. The first way whose conditions hold is taken, and the last one has none. A failover has the ways of
 //! its service while that is healthy, then those of its fallback; a weighted service has one for each combination of the
-//! ways of its parts.
+//! ways of its parts, and so has one of highest random weight, whose groups share clients and not requests.
 
 use super::super::matcher::{one_of, test};
 use super::super::model::Object;
@@ -30,6 +30,18 @@ const MAX_WAYS: usize = 64;
 
 type Groups = Vec<(String, f64)>;
 
+/// Each group once, with all of its shares: a hash leads to it by its name.
+fn once(groups: Groups) -> Groups {
+    let mut all = Groups::new();
+    for (name, share) in groups {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known += share,
+            None => all.push((name, share)),
+        }
+    }
+    all
+}
+
 /// Conditions, and the groups of each part with its weight.
 type Combination<'a> = (Vec<Condition<Named>>, Vec<(&'a Groups, i64)>);
 
@@ -38,6 +50,30 @@ type Combination<'a> = (Vec<Condition<Named>>, Vec<(&'a Groups, i64)>);
 struct Way {
     conditions: Vec<Condition<Named>>,
     groups: Groups,
+    /// The client's address says which of them, in place of chance.
+    by_hash: bool,
+}
+
+impl Way {
+    /// The groups, where a request may go to any of them.
+    fn plain(&self) -> Option<&Groups> {
+        let plain = self.conditions.is_empty() && !self.chooses_by_hash();
+        plain.then_some(&self.groups)
+    }
+
+    fn chooses_by_hash(&self) -> bool {
+        self.by_hash && self.groups.len() > 1
+    }
+
+    fn forward(self, at: Span) -> Action<Named> {
+        match self.chooses_by_hash() {
+            true => Action::ForwardByHash {
+                hash: Value::Source.into(),
+                groups: weighted(once(self.groups), at),
+            },
+            false => Action::Forward(weighted(self.groups, at)),
+        }
+    }
 }
 
 /// A service whose clients a cookie may keep: one with servers, or a failover.
@@ -61,10 +97,10 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The groups, where health does not choose them.
+    /// The groups, where neither health nor the client chooses among them.
     pub(super) fn only(self) -> Option<Groups> {
-        match <[Way; 1]>::try_from(self.ways) {
-            Ok([way]) if way.conditions.is_empty() => Some(way.groups),
+        match self.ways.as_slice() {
+            [way] => way.plain().cloned(),
             _ => None,
         }
     }
@@ -104,9 +140,10 @@ impl Lowering<'_> {
         }
         let again = reach.again;
         let again = again.map(|(ways, page)| (ways, Action::PageFrom(Arc::new(vec![page]))));
-        for (index, way) in reach.ways.into_iter().enumerate() {
-            let forward = Action::Forward(weighted(way.groups, name.span));
-            match all(way.conditions) {
+        for (index, mut way) in reach.ways.into_iter().enumerate() {
+            let conditions = std::mem::take(&mut way.conditions);
+            let forward = way.forward(name.span);
+            match all(conditions) {
                 Some(condition) => {
                     let again = again.as_ref().filter(|(ways, _)| index < *ways);
                     let again = again.map(|(_, action)| action.clone());
@@ -143,7 +180,11 @@ impl Lowering<'_> {
             return self.failover(service, section, of);
         }
         if let Some(section) = service.section.section("weighted") {
-            return self.weighted_service(service, section, name, of);
+            let watched = section.get("healthCheck").is_some();
+            return self.shared(service, section, name, Share::Requests { watched }, of);
+        }
+        if let Some(section) = service.section.section("highestRandomWeight") {
+            return self.shared(service, section, name, Share::Clients, of);
         }
         if service.section.section("mirroring").is_some() {
             let message = "`mirroring` within another service is not done yet";
@@ -155,6 +196,21 @@ impl Lowering<'_> {
             self.error(Code::Missing, name.span, message);
         }
         None
+    }
+
+    /// Reports a part whose own parts share something else.
+    fn mixed(&mut self, part: &Reach, share: Share, at: Span) {
+        let hashes = part.ways.iter().any(Way::chooses_by_hash);
+        let of_part = match hashes {
+            true => Share::Clients,
+            false => Share::Requests { watched: false },
+        };
+        let message = format!(
+            "{} within {} is not done yet",
+            of_part.words(),
+            share.words()
+        );
+        self.error(Code::NotRun, at, message);
     }
 
     fn failover(&mut self, service: &Object, section: &Section, of: For<'_>) -> Option<Reach> {
@@ -234,28 +290,33 @@ impl Lowering<'_> {
             return None;
         }
         let (fallback, at) = fallback?;
-        match fallback.ways.as_slice() {
-            [way] if way.conditions.is_empty() => Some((status, way.groups.clone())),
-            _ => {
-                let message = "`errors` where health chooses among the services of the fallback is not done yet";
+        let ways = fallback.ways.as_slice();
+        match <&[Way; 1]>::try_from(ways)
+            .ok()
+            .and_then(|[way]| way.plain())
+        {
+            Some(groups) => Some((status, groups.clone())),
+            None => {
+                let message = "`errors` where health or the client chooses among the services of the fallback is not done yet";
                 self.error(Code::NotRun, *at, message);
                 None
             }
         }
     }
 
-    fn weighted_service(
+    /// A service of several that have weights.
+    fn shared(
         &mut self,
         service: &Object,
         section: &Section,
         name: Spanned<&str>,
+        share: Share,
         of: For<'_>,
     ) -> Option<Reach> {
         if let Some(sticky) = section.section("sticky").filter(|_| of.depth > 0) {
             let message = "`sticky` of a weighted service within another is not done yet";
             self.error(Code::NotRun, sticky.span, message);
         }
-        let watched = section.get("healthCheck").is_some();
         let mut children = Vec::new();
         for part in section.objects("services") {
             let weight = part.number("weight");
@@ -263,7 +324,7 @@ impl Lowering<'_> {
                 self.error(Code::OutOfRange, weight.span, "a weight is below 0");
             }
             let Some(inner_name) = part.some_text("name") else {
-                let message = "a part of a weighted service without `name`";
+                let message = format!("a part of {} without `name`", share.words());
                 self.error(Code::Missing, part.span, message);
                 continue;
             };
@@ -274,17 +335,21 @@ impl Lowering<'_> {
             if let Some(inner) = inner {
                 let weight = weight.map_or(1, |it| it.value.max(0));
                 let reach = self.resolve(inner, inner_name, of.below());
+                if let Some(reach) = reach.as_ref().filter(|it| !share.may_have(it)) {
+                    self.mixed(reach, share, inner_name.span);
+                    continue;
+                }
                 children.extend(reach.map(|reach| (reach, weight)));
             }
         }
         if children.is_empty() {
             if !self.found.has_errors() {
-                let message = "a weighted service without `services`";
+                let message = format!("{} without `services`", share.words());
                 self.error(Code::Missing, section.span, message);
             }
             return None;
         }
-        let Some(ways) = combined(&children, watched) else {
+        let Some(ways) = combined(&children, share) else {
             let message = format!(
                 "the health of the parts of `{}` makes too many combinations: {MAX_WAYS} are the most",
                 name.value
@@ -304,10 +369,36 @@ impl Lowering<'_> {
     }
 }
 
+/// What the parts of a service share by their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// Requests, each for itself. `watched`: parts that are not healthy are left out.
+    Requests { watched: bool },
+    /// Clients, by their addresses.
+    Clients,
+}
+
+impl Share {
+    fn words(self) -> &'static str {
+        match self {
+            Share::Requests { .. } => "a weighted service",
+            Share::Clients => "a service of highest random weight",
+        }
+    }
+
+    /// Whether what is shared in this service can be shared on by that part of it.
+    fn may_have(self, part: &Reach) -> bool {
+        let by_hash = self == Share::Clients;
+        let mut ways = part.ways.iter();
+        ways.all(|way| way.groups.len() < 2 || way.by_hash == by_hash)
+    }
+}
+
 /// Every combination of the ways of these services with their weights; `None`: too many. `watched`: one that is not healthy
 /// has no share.
-fn combined(children: &[(Reach, i64)], watched: bool) -> Option<Vec<Way>> {
+fn combined(children: &[(Reach, i64)], share: Share) -> Option<Vec<Way>> {
     // The last way of a child that is watched is none.
+    let watched = share == Share::Requests { watched: true };
     let mut all: Vec<Combination<'_>> = vec![Default::default()];
     for (child, weight) in children {
         let mut next = Vec::new();
@@ -349,6 +440,7 @@ fn combined(children: &[(Reach, i64)], watched: bool) -> Option<Vec<Way>> {
         Way {
             conditions,
             groups: shares.collect(),
+            by_hash: share == Share::Clients,
         }
     });
     Some(ways.collect())
@@ -360,6 +452,7 @@ fn one_group(group: String, at: Span) -> Reach {
     let way = Way {
         conditions: Vec::new(),
         groups: vec![(group.clone(), 1.0)],
+        by_hash: false,
     };
     Reach {
         ways: vec![way.clone()],
@@ -401,7 +494,7 @@ fn kept(parts: &[Part], cookie: &StickyCookie, chain: &mut Chain, at: Span) {
         for way in &part.ways {
             let mut stays = vec![is_named.clone(), part.healthy.clone()];
             stays.extend(way.conditions.iter().cloned());
-            let to = Action::Forward(weighted(way.groups.clone(), at));
+            let to = way.clone().forward(at);
             chain.when(Condition::All(stays), vec![to], at);
         }
         let groups = part.ways.iter().flat_map(|way| &way.groups);

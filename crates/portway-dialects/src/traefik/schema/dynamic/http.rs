@@ -74,22 +74,21 @@ pub(crate) const ROWS: &[Row] = &[
         Number,
         "requests with a body are not made again",
     ),
-    not_yet("http.services.*.highestRandomWeight", Section, ""),
-    not_yet("http.services.*.highestRandomWeight.services", Objects, ""),
-    not_yet(
-        "http.services.*.highestRandomWeight.services[].name",
-        Text,
-        "",
+    yes_but(
+        "http.services.*.highestRandomWeight",
+        Section,
+        "not of weighted services, nor part of one, where those have several services",
     ),
-    not_yet(
+    yes("http.services.*.highestRandomWeight.services", Objects),
+    yes("http.services.*.highestRandomWeight.services[].name", Text),
+    yes(
         "http.services.*.highestRandomWeight.services[].weight",
         Number,
-        "",
     ),
-    not_yet(
+    yes_but(
         "http.services.*.highestRandomWeight.healthCheck",
         Section,
-        "",
+        "services without a healthy server have no clients in any case",
     ),
     yes("http.services.*.loadBalancer", Section),
     yes("http.services.*.loadBalancer.sticky", Section),
@@ -111,7 +110,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.services.*.loadBalancer.servers[].preservePath",
         Flag,
-        "where all servers have one path; not on copies of `mirroring`",
+        "not on copies of `mirroring`",
     ),
     yes_but(
         "http.services.*.loadBalancer.server",
