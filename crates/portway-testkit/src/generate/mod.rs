@@ -14,6 +14,7 @@ mod ocsp;
 mod policy;
 mod stream;
 mod text;
+mod tls;
 
 use ipnet::IpNet;
 use portway_model::draft::Draft;

@@ -16,7 +16,7 @@ use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
     ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, OwnAnswers,
-    Password, Protocol, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
+    Password, Protocol, Tags, TargetKey, WhenFull,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -447,24 +447,6 @@ impl Choices {
         }))
     }
 
-    fn tls_policy(&mut self) -> TlsPolicyDraft {
-        let versions = [TlsVersion::V12, TlsVersion::V13];
-        TlsPolicyDraft {
-            name: self.setting(|c| c.one("intermediate", &["modern", "a \"b\""]).to_owned()),
-            min_version: self.setting(|_| TlsVersion::V12),
-            max_version: self.setting(|c| c.one(TlsVersion::V13, &versions)),
-            suites: self.setting(|c| {
-                c.at_least_one(2, |c| {
-                    let names = ["ECDHE-RSA-AES128-GCM-SHA256"];
-                    Spanned::bare(c.one("TLS_AES_128_GCM_SHA256", &names).to_owned())
-                })
-            }),
-            curves: self.setting(|c| {
-                c.at_least_one(2, |c| Spanned::bare(c.one("X25519", &["P-384"]).to_owned()))
-            }),
-        }
-    }
-
     fn listener_settings(&mut self, draft: &mut ListenerDraft, tls: bool) {
         draft.timeouts = ListenerTimeoutsDraft {
             request_head: self.setting(Self::duration),
@@ -772,32 +754,5 @@ impl Choices {
             ..TargetDraft::new(Spanned::bare(address))
         };
         self.target_choices(plain)
-    }
-
-    fn upstream_tls(&mut self) -> UpstreamTlsDraft {
-        UpstreamTlsDraft {
-            verify: self.setting(|c| match c.below(3) {
-                1 => Verify::Off,
-                2 => Verify::Ca(c.at_least_one(2, Self::file)),
-                _ => Verify::System,
-            }),
-            server_name: self.setting(|c| match c.below(4) {
-                1 => ServerName::Host,
-                2 => ServerName::None,
-                3 => ServerName::Fixed(c.host_name()),
-                _ => ServerName::Client,
-            }),
-            judge: self.setting(|c| c.one(CertificateJudge::Portway, &[CertificateJudge::Openssl])),
-            resume: self.setting(|c| c.one_in(2)),
-            verify_name: self.setting(|c| match c.below(3) {
-                1 => VerifyName::SentOrAny,
-                2 => VerifyName::SentOr(c.host_name()),
-                _ => VerifyName::SentOrAddress,
-            }),
-            alpn: self.setting(|_| vec!["http/1.0".to_owned()]),
-            crl: None,
-            policy: self.tls_policy(),
-            certificate: self.among(&self.certificates.clone()).map(Spanned::bare),
-        }
     }
 }
