@@ -420,7 +420,8 @@ mod tests {
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             assert!(!fresh(std::str::from_utf8(&forged).unwrap(), 6), "{at}");
         }
-        for short in [&nonce[..62], &nonce[..32], &nonce[1..], "", "é", "zz"] {
+        let cut = [0..62, 0..32, 1..nonce.len()].map(|part| nonce.get(part).unwrap());
+        for short in cut.into_iter().chain(["", "é", "zz"]) {
             assert!(!fresh(short, 6), "{short}");
         }
         assert!(!fresh(&nonce, 5 + NONCE_LIFE.as_secs() + 1));
