@@ -19,7 +19,7 @@ struct Tool {
     service: Option<&'static str>,
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     tool("git", "git", "lists the files that tidy reads"),
     tool("curl", "curl", "a client that we did not write"),
     tool(
@@ -40,6 +40,11 @@ const TOOLS: [Tool; 11] = [
         )
     },
     tool("wrk", "wrk", "load with thousands of connections"),
+    tool(
+        "h2load",
+        "nghttp2-client",
+        "load over HTTP/2, many streams at once",
+    ),
     tool(
         "valgrind",
         "valgrind",
@@ -73,9 +78,11 @@ const TOOLS: [Tool; 11] = [
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// Peers in Python: what pip installs, and their modules. Pinned, so that a release elsewhere does not change our tests.
-const PYTHON_PEERS: [(&str, &str); 4] = [
+const PYTHON_PEERS: [(&str, &str); 6] = [
     ("websockets==17.4", "websockets"),
     ("stomp.py==9.0.0", "stomp"),
+    ("hyperframe==6.1.0", "hyperframe.frame"),
+    ("hpack==4.1.0", "hpack"),
     ("grpcio==1.85.3", "grpc"),
     ("grpcio-health-checking==1.85.1", "grpc_health.v1.health"),
 ];

@@ -3,15 +3,15 @@
 use crate::connection::Connection;
 use crate::establish::{self, Before, Way};
 use crate::h1;
+use crate::h2;
 use crate::l4;
 use crate::live::{self, Entrance, Full, Gate, ListenerState, Shut};
 use crate::memory::Level;
 use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
 use crate::scarce;
-use crate::sessions;
 use crate::stream::{Socket as Connected, Stream};
-use crate::timer::{Seat, TICK};
+use crate::timer::TICK;
 use crate::worker::{BoundSocket, Socket, SocketId, Worker};
 use portway_core::stick::Event;
 use portway_model::settings::ProxyHeader;
@@ -454,12 +454,10 @@ pub(crate) fn seated(
     socket_number: u16,
     ends: (SocketAddr, SocketAddr),
 ) -> Connection {
-    let generation = worker.generation();
-    let key = generation.plane.listener(listener).map(|(_, it)| it.key);
     let connection = Connection {
         timer: worker.timers.register(),
         worker: Rc::clone(worker),
-        generation,
+        generation: worker.generation(),
         listener,
         socket_number,
         peer: ends.0,
@@ -468,21 +466,11 @@ pub(crate) fn seated(
         behind_proxy: false,
         exchanges: 0,
         born: worker.timers.now_short(),
-        variables: Cell::default(),
+        is_stream: false,
+        captures: None,
         rare: OnceCell::new(),
     };
-    connection.timer.seat(Seat {
-        id: sessions::id(worker.number(), worker.timers.next_seat()),
-        ends,
-        plane: connection.generation.plane.number,
-        key,
-        handed_over: None,
-        listener,
-        socket_number,
-        group: None,
-        target: None,
-        cut: false,
-    });
+    connection.seat();
     connection
 }
 
@@ -565,6 +553,9 @@ fn life(
         connection.count(Event::Session);
         match way {
             Way::Stream(group) => Box::pin(l4::run(connection, stream, group)).await,
+            Way::Http if connection.speaks_http2() => {
+                Box::pin(h2::run(&mut connection, &mut stream, None, None)).await;
+            }
             Way::Http => h1::run(&mut connection, &mut stream, None, None).await,
         }
         // Counted until here.

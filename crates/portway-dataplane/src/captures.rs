@@ -4,7 +4,7 @@ use crate::policy::Side;
 use std::ops::Range;
 
 /// What was captured. Texts lie in one arena that is used again by the next exchange.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Captures {
     text: Vec<u8>,
     kept: Vec<(Side, u16, Range<usize>)>,

@@ -8,7 +8,8 @@ use crate::peer_certificate;
 use crate::policy::Side;
 use crate::pool::Own;
 use crate::quota::Held;
-use crate::timer::Timer;
+use crate::sessions;
+use crate::timer::{Seat, Timer};
 use crate::track::Tracked;
 use crate::variables::Variables;
 use crate::worker::Worker;
@@ -43,24 +44,26 @@ pub(crate) struct Connection {
     /// Where it connected to; unspecified for a UNIX socket.
     pub(crate) local: SocketAddr,
     pub(crate) timer: Timer,
-    pub(crate) tls: Option<Box<TlsDetails>>,
+    pub(crate) tls: Option<Rc<TlsDetails>>,
     /// It began with a header of the PROXY protocol that was believed.
     pub(crate) behind_proxy: bool,
     /// Exchanges before the current one.
     pub(crate) exchanges: u32,
     /// The tick at which it was accepted; those of 13 years fit.
     pub(crate) born: u32,
-    /// Variables that live as long as the connection; none is made where no rule sets one.
-    pub(crate) variables: Cell<Option<Box<Variables>>>,
-    /// What few connections have.
-    pub(crate) rare: OnceCell<Box<Rare>>,
+    /// It is a stream of HTTP/2, on a connection beside others.
+    pub(crate) is_stream: bool,
+    /// What rules on the connection captured.
+    pub(crate) captures: Option<Rc<Captures>>,
+    /// What few connections have; the streams of one share it.
+    pub(crate) rare: OnceCell<Rc<Rare>>,
 }
 
 /// What few connections have: in a box of its own, which the others do not carry along.
 #[derive(Default)]
 pub(crate) struct Rare {
-    /// What rules on the connection captured.
-    pub(crate) captures: Captures,
+    /// Variables that live as long as the connection; none is made where no rule sets one.
+    variables: Cell<Option<Box<Variables>>>,
     /// What the connection as a whole is counted in.
     pub(crate) tracked: Tracked,
     /// What limits of rules count it in while it is open.
@@ -177,6 +180,52 @@ impl TlsDetails {
 }
 
 impl Connection {
+    /// Gives it a place among those that operators see.
+    pub(crate) fn seat(&self) {
+        let plane = &self.generation.plane;
+        let parts = plane.listener(self.listener);
+        self.timer.seat(Seat {
+            id: sessions::id(self.worker.number(), self.worker.timers.next_seat()),
+            ends: (self.peer, self.local),
+            plane: plane.number,
+            key: parts.map(|(_, it)| it.key),
+            handed_over: None,
+            listener: self.listener,
+            socket_number: self.socket_number,
+            group: None,
+            target: None,
+            cut: false,
+        });
+    }
+
+    /// What one of the streams that it carries goes by: all that is known of it, with a timer and a generation of its own.
+    pub(crate) fn stream(&self) -> Self {
+        let stream = Self {
+            worker: Rc::clone(&self.worker),
+            generation: Rc::clone(&self.generation),
+            listener: self.listener,
+            socket_number: self.socket_number,
+            peer: self.peer,
+            local: self.local,
+            timer: self.worker.timers.register(),
+            tls: self.tls.clone(),
+            behind_proxy: self.behind_proxy,
+            exchanges: self.exchanges,
+            born: self.born,
+            is_stream: true,
+            captures: self.captures.clone(),
+            rare: OnceCell::from(Rc::clone(self.rare.get_or_init(Rc::default))),
+        };
+        stream.seat();
+        stream
+    }
+
+    /// True where its client and we have agreed on HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        let alpn = self.tls.as_deref().and_then(|tls| tls.alpn.as_deref());
+        alpn == Some(b"h2")
+    }
+
     /// The counters of this worker.
     #[inline]
     pub(crate) fn shard(&self) -> &Shard {
@@ -202,7 +251,7 @@ impl Connection {
             return false;
         };
         self.timer.set_plane(next.plane.number, listener);
-        if self.rare.get().is_some() {
+        if self.captures.is_some() {
             self.forget_captures_before(&next, listener);
         }
         (self.generation, self.listener) = (next, listener);
@@ -216,8 +265,8 @@ impl Connection {
         let is_same = now
             .zip(then)
             .is_some_and(|((now, _), (then, _))| now.rules == then.rules);
-        if let Some(rare) = self.rare.get_mut().filter(|_| !is_same) {
-            rare.captures = Captures::default();
+        if !is_same {
+            self.captures = None;
         }
     }
 
@@ -373,11 +422,14 @@ impl Connection {
         match variable.scope {
             Scope::Process => self.generation.plane.process.variable(variable),
             _ => {
-                let Some(variables) = self.variables.take() else {
+                let Some(rare) = self.rare.get() else {
+                    return Fetched::Absent;
+                };
+                let Some(variables) = rare.variables.take() else {
                     return Fetched::Absent;
                 };
                 let value = variables.value(variable).into_owned();
-                self.variables.set(Some(variables));
+                rare.variables.set(Some(variables));
                 value
             }
         }
@@ -388,9 +440,10 @@ impl Connection {
         match variable.scope {
             Scope::Process => self.generation.plane.process.set_variable(variable, value),
             _ => {
-                let mut variables = self.variables.take().unwrap_or_default();
+                let rare = self.rare();
+                let mut variables = rare.variables.take().unwrap_or_default();
                 let has_room = variables.set(variable, value);
-                self.variables.set(Some(variables));
+                rare.variables.set(Some(variables));
                 has_room
             }
         }
@@ -398,7 +451,13 @@ impl Connection {
 
     /// What few connections have; made where there is none.
     pub(crate) fn rare(&self) -> &Rare {
-        self.rare.get_or_init(Box::default)
+        self.rare.get_or_init(Rc::default)
+    }
+
+    /// The same, to be changed: before the connection has streams, which share it.
+    fn rare_mut(&mut self) -> Option<&mut Rare> {
+        self.rare();
+        Rc::get_mut(self.rare.get_mut()?)
     }
 
     /// What its rules say of its place among those that wait for a target.
@@ -414,8 +473,7 @@ impl Connection {
 
     /// Remembers which listener has accepted it.
     pub(crate) fn keep_handed_over(&mut self, it: HandedOver) {
-        self.rare();
-        if let Some(rare) = self.rare.get_mut() {
+        if let Some(rare) = self.rare_mut() {
             rare.handed_over = Some(it);
         }
     }
@@ -423,11 +481,10 @@ impl Connection {
     /// Remembers what a header of the PROXY protocol, which is believed, tells beside the addresses.
     pub(crate) fn keep_proxied(&mut self, parts: Parts<'_>) {
         self.behind_proxy = true;
-        if !parts.bytes().is_empty() {
-            self.rare();
-            if let Some(rare) = self.rare.get_mut() {
-                rare.proxied = parts.bytes().into();
-            }
+        if !parts.bytes().is_empty()
+            && let Some(rare) = self.rare_mut()
+        {
+            rare.proxied = parts.bytes().into();
         }
     }
 
@@ -438,10 +495,8 @@ impl Connection {
 
     /// Keeps what a rule on the connection captured.
     pub(crate) fn keep_capture(&mut self, slot: u16, value: &[u8], length: u16) {
-        self.rare();
-        if let Some(rare) = self.rare.get_mut() {
-            rare.captures.keep(Side::Request, slot, value, length);
-        }
+        let captures = Rc::make_mut(self.captures.get_or_insert_default());
+        captures.keep(Side::Request, slot, value, length);
     }
 
     /// Tracks an entry of a stick table until the connection ends.
@@ -455,16 +510,14 @@ impl Connection {
         else {
             return;
         };
-        self.rare();
-        if let Some(rare) = self.rare.get_mut() {
+        if let Some(rare) = self.rare_mut() {
             rare.tracked.track(slot, &table, key);
         }
     }
 
     /// Counts the connection in a limit until it ends.
     pub(crate) fn hold(&mut self, held: Held) {
-        self.rare();
-        if let Some(rare) = self.rare.get_mut() {
+        if let Some(rare) = self.rare_mut() {
             rare.held.push(held);
         }
     }
@@ -483,7 +536,7 @@ impl Connection {
 
     /// What a rule on the connection captured into this slot.
     pub(crate) fn capture(&self, slot: u16) -> Option<&[u8]> {
-        self.rare.get()?.captures.get(Side::Request, slot)
+        self.captures.as_ref()?.get(Side::Request, slot)
     }
 
     /// A field of the client's certificate.

@@ -286,7 +286,7 @@ async fn handshake(
     let done = match session {
         Ok(session) => {
             session_id = take_session(&session);
-            stream = Stream::accept_tls(stream.into_socket(), session);
+            stream = Stream::accept_tls(stream.into_socket().ok()?, session);
             poll_fn(|cx| {
                 begin_session(session_id);
                 let done = stream.poll_handshake(cx);
@@ -309,7 +309,7 @@ async fn handshake(
         if let Some(session) = stream.server_session() {
             let judged = judged.unwrap_or_default();
             let details = TlsDetails::of(session, begun.elapsed(), shown, judged, None);
-            connection.tls = Some(Box::new(details.of_failed()));
+            connection.tls = Some(Rc::new(details.of_failed()));
         }
         record::closed_early(connection, begun, Fault::client_tls(), Some(why));
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
@@ -328,7 +328,7 @@ async fn handshake(
                 details.verdict.last = judge.judge(chain).last;
             }
         }
-        connection.tls = Some(Box::new(details));
+        connection.tls = Some(Rc::new(details));
     }
     Some(stream)
 }

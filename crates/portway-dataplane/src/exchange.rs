@@ -435,7 +435,16 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// True where the client speaks HTTP/1.1.
+    /// The version that the client speaks.
+    pub(crate) fn client_version(&self) -> &'static str {
+        match (self.connection.is_stream, self.is_http11()) {
+            (true, _) => "HTTP/2.0",
+            (false, true) => "HTTP/1.1",
+            (false, false) => "HTTP/1.0",
+        }
+    }
+
+    /// True where the client speaks HTTP/1.1, or what is newer.
     pub(crate) fn is_http11(&self) -> bool {
         self.request().version() == Version::Http11
     }
@@ -540,7 +549,7 @@ impl Facts for Exchange<'_> {
     }
 
     fn http_version(&self) -> Option<&str> {
-        Some(if self.is_http11() { "1.1" } else { "1.0" })
+        self.client_version().strip_prefix("HTTP/")
     }
 
     fn host(&self) -> Option<&[u8]> {

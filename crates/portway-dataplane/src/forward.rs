@@ -404,7 +404,8 @@ async fn response_head(
         if body_bytes > 0 && upload.done && x.ledger.uploaded.get().is_none() {
             x.ledger.uploaded.set(Some(x.ledger.started.elapsed()));
         }
-        if patience.abort_on_close && upload.done && downstream.poll_gone(cx).is_ready() {
+        let watched = patience.abort_on_close || downstream.tells_of_its_end();
+        if watched && upload.done && downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Fault::gave_up(true)));
         }
         wait(

@@ -96,9 +96,36 @@ pub(crate) fn run(
     }
 }
 
+/// Serves one stream of HTTP/2: a request that has come, or that was `refused` while it came.
+pub(crate) async fn once(
+    connection: Connection,
+    mut stream: Stream,
+    group: Option<GroupId>,
+    refused: Option<Refusal>,
+) {
+    let head = match refused {
+        None => next_head(&connection, &mut stream, &mut None, false).await,
+        Some(refusal) => {
+            let worker = &connection.worker;
+            let arrival = Arrival {
+                at: Instant::now(),
+                head_took: Duration::ZERO,
+            };
+            let (scratch, arena) = (worker.take_scratch(), worker.buffers.lease());
+            Head::Refused(scratch, arena, refusal, arrival)
+        }
+    };
+    connection.timer.set_rests(Rests::No);
+    match one(&connection, &mut stream, head, group).await {
+        Next::Again(_) | Next::Close | Next::Elsewhere | Next::Linger => {}
+        Next::Reset => stream.reset(),
+        Next::Vanish => stream.vanish(),
+    }
+}
+
 /// Goes on with what new exchanges are served by, where the listener and the group of the connection are found there. False:
 /// one of them is gone, and all stays as it was.
-fn renew(connection: &mut Connection, group: &mut Option<GroupId>) -> bool {
+pub(crate) fn renew(connection: &mut Connection, group: &mut Option<GroupId>) -> bool {
     if connection.worker.is_current(&connection.generation) {
         return true;
     }
@@ -458,7 +485,7 @@ async fn refuse(
 }
 
 /// Ends our direction, then reads what still comes for a while.
-async fn linger(connection: &Connection, stream: &mut Stream) {
+pub(crate) async fn linger(connection: &Connection, stream: &mut Stream) {
     shutdown(connection, stream).await;
     connection.timer.set(LINGER);
     let mut left = LINGER_BYTES;

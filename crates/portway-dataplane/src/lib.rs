@@ -12,6 +12,7 @@ mod rules;
 mod establish;
 mod l4;
 mod h1;
+mod h2;
 mod exchange;
 mod serve;
 mod pages;

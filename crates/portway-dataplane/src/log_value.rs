@@ -505,11 +505,7 @@ fn write_of_request(x: &Exchange<'_>, value: LogValue, out: &mut Vec<u8>) {
         return out.extend_from_slice(BAD_REQUEST);
     }
     let method = head.method_bytes(x.arena());
-    let version: &[u8] = if x.is_http11() {
-        b"HTTP/1.1"
-    } else {
-        b"HTTP/1.0"
-    };
+    let version = x.client_version().as_bytes();
     // The line is cut off as a whole, its parts each for itself.
     let room = REQUEST_LINE.saturating_sub(method.len() + 1);
     let target = head.target(x.arena());

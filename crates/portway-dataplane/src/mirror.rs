@@ -21,7 +21,7 @@ use portway_model::mirror::Mirror;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Limit, ListenerMetrics};
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -196,7 +196,8 @@ fn beside(connection: &Connection) -> Connection {
         behind_proxy: connection.behind_proxy,
         exchanges: connection.exchanges,
         born: connection.born,
-        variables: Cell::default(),
+        is_stream: false,
+        captures: None,
         rare: OnceCell::new(),
     };
     if let Some(parts) = connection.proxied() {

@@ -6,7 +6,7 @@
 
 use crate::live::TargetState;
 use crate::scarce;
-use crate::stream::Stream;
+use crate::stream::{Parked, Stream};
 use portway_model::life::ConnectionLife;
 use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
@@ -94,7 +94,7 @@ impl Drop for Open {
 /// A connection on a shelf. It carries no counters: a worker counts in its own, and which will take it is not known.
 #[derive(Debug)]
 struct Idle {
-    stream: Stream,
+    stream: Parked,
     way: Way,
     age: Age,
     since: u64,
@@ -250,7 +250,7 @@ impl Pool {
         let shelves = self.target.shelves();
         shelves.idle.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections_idle.down();
-        self.link(idle.stream, idle.way, idle.age, idle.descriptor)
+        self.link(idle.stream.into(), idle.way, idle.age, idle.descriptor)
     }
 
     /// A connection for the next request, opened in this way. `first`: the request is the first of its client's connection.
@@ -292,7 +292,11 @@ impl Pool {
         if !self.target.shelves().count(self.keeping.limit) {
             return false;
         }
-        self.shelf.lock().push_back(link.idle(now));
+        let Some(idle) = link.idle(now) else {
+            self.target.shelves().idle.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        };
+        self.shelf.lock().push_back(idle);
         self.metrics.connections_idle.up();
         true
     }
@@ -333,16 +337,17 @@ impl Drop for Pool {
 }
 
 impl Link {
-    /// What is left of it on a shelf; whoever takes it from there counts it.
-    fn idle(mut self, since: u64) -> Idle {
+    /// What is left of it on a shelf; whoever takes it from there counts it. `None`: it is not one that can lie there.
+    fn idle(mut self, since: u64) -> Option<Idle> {
+        let stream = self.stream.parked()?;
         self.open.0 = None;
-        Idle {
-            stream: self.stream,
+        Some(Idle {
+            stream,
             way: self.way,
             age: self.age,
             since,
             descriptor: self.descriptor,
-        }
+        })
     }
 
     /// The link with its socket in this thread's runtime.

@@ -266,11 +266,7 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: Duration) -> Record<'a> {
         record.method = head.method_bytes(x.arena());
         record.host = Some(head.authority(x.arena())).filter(|host| !host.is_empty());
         record.request_target = head.target(x.arena());
-        record.version = if x.is_http11() {
-            "HTTP/1.1"
-        } else {
-            "HTTP/1.0"
-        };
+        record.version = x.client_version();
         record.user_agent = x.received(Known::UserAgent);
         record.referer = x.received(Known::Referer);
     }

@@ -352,7 +352,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
     let bound = bound(x, group, configured);
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
-    let watched = configured.abort_on_close;
+    let watched = configured.abort_on_close || downstream.tells_of_its_end();
     loop {
         let reserved = {
             let reserving = pin!(reserve(x, &mut attempts, group, key));

@@ -5,6 +5,7 @@
 //! straight from and to the socket.
 
 use crate::connection::TlsDetails;
+use crate::h2::Mux;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use std::future::poll_fn;
@@ -188,6 +189,26 @@ pub(crate) enum Stream {
     Plain(Socket),
     /// Over TLS; boxed because a session is over a kilobyte.
     Tls(Box<Tls>),
+    /// One of those that a connection of HTTP/2 carries.
+    Mux(Mux),
+}
+
+/// A connection of its own that nobody uses now: another worker may go on with it.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    /// In clear.
+    Plain(Socket),
+    /// Over TLS.
+    Tls(Box<Tls>),
+}
+
+impl From<Parked> for Stream {
+    fn from(parked: Parked) -> Self {
+        match parked {
+            Parked::Plain(socket) => Stream::Plain(socket),
+            Parked::Tls(tls) => Stream::Tls(tls),
+        }
+    }
 }
 
 /// Lets rustls read from and write to a socket that is polled.
@@ -362,10 +383,10 @@ impl Stream {
     ) -> Poll<io::Result<Accepted>> {
         loop {
             let taken = match read.is_empty() {
-                true => {
-                    let socket = self.socket_mut();
-                    acceptor.read_tls(&mut Polled { socket, cx })
-                }
+                true => match self.socket_mut() {
+                    Some(socket) => acceptor.read_tls(&mut Polled { socket, cx }),
+                    None => Err(io::ErrorKind::Unsupported.into()),
+                },
                 false => acceptor.read_tls(read),
             };
             if ready!(pending_if_blocked(taken))? == 0 {
@@ -392,24 +413,30 @@ impl Stream {
 
     /// Says why; whether it arrives is the peer's concern.
     fn refuse(&mut self, (error, mut alert): (rustls::Error, AcceptedAlert)) -> io::Error {
-        let socket = self.socket_mut();
         let cx = &mut Context::from_waker(Waker::noop());
-        let _ = alert.write_all(&mut Polled { socket, cx });
+        if let Some(socket) = self.socket_mut() {
+            let _ = alert.write_all(&mut Polled { socket, cx });
+        }
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
     /// The socket, whatever went over it.
-    pub(crate) fn into_socket(self) -> Socket {
+    ///
+    /// # Errors
+    /// It has none of its own.
+    pub(crate) fn into_socket(self) -> io::Result<Socket> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => tls.socket,
+            Stream::Plain(socket) => Ok(socket),
+            Stream::Tls(tls) => Ok(tls.socket),
+            Stream::Mux(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    fn socket_mut(&mut self) -> &mut Socket {
+    fn socket_mut(&mut self) -> Option<&mut Socket> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &mut tls.socket,
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(tls) => Some(&mut tls.socket),
+            Stream::Mux(_) => None,
         }
     }
 
@@ -428,7 +455,7 @@ impl Stream {
     /// Ready when the handshake is done; at once in clear.
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Plain(_) | Stream::Mux(_) => Poll::Ready(Ok(())),
             Stream::Tls(tls) => tls.poll_handshake(cx),
         }
     }
@@ -443,6 +470,7 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.poll_read(cx, into),
             Stream::Tls(tls) => tls.poll_read(cx, into),
+            Stream::Mux(mux) => mux.poll_read(cx, into),
         }
     }
 
@@ -456,6 +484,7 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.poll_write(cx, from),
             Stream::Tls(tls) => tls.poll_write(cx, from),
+            Stream::Mux(mux) => mux.poll_write(cx, from),
         }
     }
 
@@ -465,6 +494,7 @@ impl Stream {
         match self {
             Stream::Plain(_) => Poll::Ready(Ok(())),
             Stream::Tls(tls) => tls.poll_flush(cx),
+            Stream::Mux(mux) => mux.poll_flush(cx),
         }
     }
 
@@ -473,6 +503,7 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.poll_shutdown(cx),
             Stream::Tls(tls) => tls.poll_shutdown(cx),
+            Stream::Mux(mux) => mux.poll_shutdown(cx),
         }
     }
 
@@ -483,7 +514,10 @@ impl Stream {
         into: &mut [u8],
         seen: usize,
     ) -> Poll<io::Result<usize>> {
-        self.socket().poll_peek(cx, into, seen)
+        match self.socket() {
+            Some(socket) => socket.poll_peek(cx, into, seen),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     /// Takes bytes off the socket that were looked at.
@@ -492,23 +526,27 @@ impl Stream {
         cx: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Plain(socket) => socket.poll_read(cx, into),
-            Stream::Tls(tls) => tls.socket.poll_read(cx, into),
+        match self.socket_mut() {
+            Some(socket) => socket.poll_read(cx, into),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
-    fn socket(&self) -> &Socket {
+    fn socket(&self) -> Option<&Socket> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.socket,
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(tls) => Some(&tls.socket),
+            Stream::Mux(_) => None,
         }
     }
 
     /// Makes the end of the connection, which comes when this is dropped, a reset in clear and an end without
     /// close_notify over TLS.
     pub(crate) fn reset(&mut self) {
-        if let Socket::Tcp(socket) = self.socket() {
+        if let Stream::Mux(mux) = self {
+            return mux.reset();
+        }
+        if let Some(Socket::Tcp(socket)) = self.socket() {
             // A socket that refuses is closed in the ordinary way.
             let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -518,16 +556,29 @@ impl Stream {
     pub(crate) fn say_end(&self) {
         // One that has gone already needs no telling.
         let _ = match self.socket() {
-            Socket::Tcp(socket) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
-            Socket::Unix(socket) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
+            Some(Socket::Tcp(socket)) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
+            Some(Socket::Unix(socket)) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
+            None => Ok(()),
         };
     }
 
     /// Makes the end of the connection, which comes when this is dropped, one that the client does not hear of.
     pub(crate) fn vanish(&mut self) {
+        if let Stream::Mux(mux) = self {
+            return mux.vanish();
+        }
         self.reset();
-        if let Socket::Tcp(socket) = self.socket() {
+        if let Some(Socket::Tcp(socket)) = self.socket() {
             crate::unheard::leave(socket);
+        }
+    }
+
+    /// To be used later, perhaps by another worker; `None` for a stream of HTTP/2.
+    pub(crate) fn parked(self) -> Option<Parked> {
+        match self {
+            Stream::Plain(socket) => Some(Parked::Plain(socket)),
+            Stream::Tls(tls) => Some(Parked::Tls(tls)),
+            Stream::Mux(_) => None,
         }
     }
 
@@ -539,6 +590,7 @@ impl Stream {
                 tls.socket = tls.socket.moved_here()?;
                 Stream::Tls(tls)
             }
+            Stream::Mux(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -547,15 +599,23 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.has_ended(surely),
             Stream::Tls(tls) => tls.ended || tls.socket.has_ended(surely),
+            Stream::Mux(mux) => mux.has_ended(),
         }
     }
 
     /// True where the kernel has something of the peer that nobody was told of yet.
     pub(crate) fn has_input(&self) -> bool {
         match self.socket() {
-            Socket::Tcp(socket) => crate::sys::has_input(socket),
-            Socket::Unix(socket) => crate::sys::has_input(socket),
+            Some(Socket::Tcp(socket)) => crate::sys::has_input(socket),
+            Some(Socket::Unix(socket)) => crate::sys::has_input(socket),
+            // It begins with what has come.
+            None => false,
         }
+    }
+
+    /// True where a peer says so that wants nothing more, and may still hear us otherwise.
+    pub(crate) fn tells_of_its_end(&self) -> bool {
+        matches!(self, Stream::Mux(_))
     }
 
     /// Ready where the peer has ended its direction or has gone. Pending, and not woken, while something that it sent waits to
@@ -567,6 +627,7 @@ impl Stream {
                 Ok(0) | Err(_) => Poll::Ready(()),
             },
             Stream::Tls(tls) => tls.poll_gone(cx),
+            Stream::Mux(mux) => mux.poll_gone(cx),
         }
     }
 
@@ -583,17 +644,13 @@ impl Stream {
     pub(crate) fn clear(&self) -> Option<&Socket> {
         match self {
             Stream::Plain(socket) => Some(socket),
-            Stream::Tls(_) => None,
+            Stream::Tls(_) | Stream::Mux(_) => None,
         }
     }
 
-    /// The socket; `None` for a UNIX socket.
+    /// The socket; `None` for a UNIX socket, and for a stream of HTTP/2.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
-        let socket = match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.socket,
-        };
-        match socket {
+        match self.socket()? {
             Socket::Tcp(socket) => Some(socket),
             Socket::Unix(_) => None,
         }
@@ -616,7 +673,7 @@ impl Stream {
     /// The other side has said which TLS it speaks.
     pub(crate) fn has_agreed(&self) -> bool {
         match self {
-            Stream::Plain(_) => false,
+            Stream::Plain(_) | Stream::Mux(_) => false,
             Stream::Tls(tls) => session!(&tls.session, s => s.protocol_version().is_some()),
         }
     }
@@ -624,7 +681,7 @@ impl Stream {
     /// What was agreed on with a target; `None` where TLS is not spoken.
     pub(crate) fn agreed(&self) -> Option<Arc<TlsDetails>> {
         match self {
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Mux(_) => None,
             Stream::Tls(tls) => tls.agreed.clone(),
         }
     }
@@ -636,7 +693,7 @@ impl Stream {
                 Session::Server(session) => Some(session),
                 Session::Client(_) => None,
             },
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Mux(_) => None,
         }
     }
 }

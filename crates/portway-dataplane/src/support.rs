@@ -81,12 +81,6 @@ impl Found {
     fn listener(&mut self, listener: &Listener) {
         self.stream = !listener.protocol.is_http();
         self.at(listener.origin.0);
-        if let Some(tls) = &listener.tls {
-            self.part_if(
-                tls.alpn.iter().any(|protocol| protocol == "h2"),
-                "ALPN `h2` (HTTP/2)",
-            );
-        }
         self.pages(&listener.error_pages);
         self.rules(&listener.rules);
     }

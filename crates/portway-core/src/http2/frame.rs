@@ -2,6 +2,8 @@
 
 /// Bytes of a frame's head.
 pub const HEAD_BYTES: usize = 9;
+/// Where the flags stand in it.
+const FLAGS_AT: usize = 4;
 /// What a client sends before its first frame (section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The payload that every peer takes; the most that we take too.
@@ -143,6 +145,13 @@ pub(super) fn write_head(kind: u8, flags: u8, stream: u32, length: usize, out: &
 #[inline]
 pub fn write_data_head(stream: u32, length: usize, end: bool, out: &mut Vec<u8>) {
     write_head(0, u8::from(end) * END_STREAM, stream, length, out);
+}
+
+/// Lets the DATA frame that begins at this place be the last of its stream.
+pub(super) fn say_end(out: &mut [u8], at: usize) {
+    if let Some(flags) = out.get_mut(at + FLAGS_AT) {
+        *flags |= END_STREAM;
+    }
 }
 
 /// Writes a block of fields, in as many frames of at most `payload` bytes as it takes.

@@ -53,6 +53,10 @@ impl Sink for Notes {
         self.lines.push(format!("{stream} opened"));
     }
 
+    fn refused(&mut self, limit: Reached) {
+        self.lines.push(format!("refused for {limit:?}"));
+    }
+
     fn going_away(&mut self, last: u32, code: ErrorCode) {
         self.lines.push(format!("away {last} {}", code.0));
     }
@@ -235,7 +239,7 @@ fn what_is_in_order() {
                 headers(7, 0),
                 data(7, 1, 1),
             ],
-            "1 Head a=b, 3 Head a=b, 5 Head a=b",
+            "1 Head a=b, 3 Head a=b, 5 Head a=b, refused for Streams",
             "reset 7 7",
         ),
         // What a stream may hold is bounded, and what all hold comes back at once.

@@ -141,7 +141,7 @@ impl Walk<'_> {
             .as_ref()
             .and_then(|it| Some(it.cert.first()?.as_ref().to_vec()));
         let alpn = configured.alpn.iter().any(|it| it == "http/1.1");
-        self.connection.tls = Some(Box::new(TlsDetails {
+        self.connection.tls = Some(Rc::new(TlsDetails {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             sni: tls.server_name.as_deref().map(Into::into),

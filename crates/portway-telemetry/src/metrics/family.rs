@@ -431,13 +431,35 @@ pub enum Limit {
     RequestConcurrency,
     MirroredRequests,
     PasswordChecks,
+    Http2Streams,
+    Http2FieldBytes,
+    Http2Continuations,
+    Http2Resets,
+    Http2IdleFrames,
     /// Time of a connection to the admin address without a word.
     AdminSilence,
 }
 
+/// One of something for each limit.
+#[derive(Debug)]
+pub(super) struct PerLimit<T>([T; Limit::ALL.len()]);
+
+impl<T: Default> Default for PerLimit<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+impl<T> PerLimit<T> {
+    /// That of this limit.
+    pub(super) fn of(&self, limit: Limit) -> Option<&T> {
+        self.0.get(limit as usize)
+    }
+}
+
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 29] = [
+    pub const ALL: [Limit; 34] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -466,6 +488,11 @@ impl Limit {
         Limit::RequestConcurrency,
         Limit::MirroredRequests,
         Limit::PasswordChecks,
+        Limit::Http2Streams,
+        Limit::Http2FieldBytes,
+        Limit::Http2Continuations,
+        Limit::Http2Resets,
+        Limit::Http2IdleFrames,
         Limit::AdminSilence,
     ];
 
@@ -508,6 +535,11 @@ impl Limit {
             Limit::RequestConcurrency => ("request_concurrency", "requests at once that a rule allows: 429 is answered"),
             Limit::MirroredRequests => ("mirrored_requests", "copies of requests that a worker has on their way: no more are made"),
             Limit::PasswordChecks => ("password_checks", "passwords that wait to be held against a hash, in all or of one source: 503 is answered"),
+            Limit::Http2Streams => ("http2_streams", "streams of a client's connection at the same time: one more is refused, and who goes on is closed"),
+            Limit::Http2FieldBytes => ("http2_field_bytes", "bytes of a block of fields as it comes in HTTP/2: the connection is closed"),
+            Limit::Http2Continuations => ("http2_continuations", "frames that a block of fields comes in: the connection is closed"),
+            Limit::Http2Resets => ("http2_resets", "streams that a client ends before they are answered: the connection is closed"),
+            Limit::Http2IdleFrames => ("http2_idle_frames", "frames of HTTP/2 that do nothing: the connection is closed"),
             Limit::AdminSilence => ("admin_silence", "time of a connection to the admin address without a word: it is closed"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "bytes of access logs waiting for a writer: records are dropped"),

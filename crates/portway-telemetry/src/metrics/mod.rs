@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
+use family::PerLimit;
 pub use family::{Drained, Family, Kind, Limit, NameResult, OcspResult};
 pub use figures::{CheckFigures, LogFigures, TableFigures};
 pub use handshake::{HandshakeFailure, HandshakeFailures};
@@ -108,7 +109,7 @@ pub struct ProcessCounters {
     /// What has left, by what it was.
     pub drains: [DrainCounters; Drained::ALL.len()],
     ocsp_fetches: [SharedCounter; OcspResult::ALL.len()],
-    limits: [SharedCounter; Limit::ALL.len()],
+    limits: PerLimit<SharedCounter>,
 }
 
 /// What was counted of things of one kind that have left.
@@ -135,7 +136,7 @@ impl ProcessCounters {
 
     /// Counts that a limit was reached outside of a worker.
     pub fn limit_reached(&self, limit: Limit) {
-        if let Some(counter) = self.limits.get(limit as usize) {
+        if let Some(counter) = self.limits.of(limit) {
             counter.add(1);
         }
     }
@@ -153,9 +154,7 @@ impl ProcessCounters {
     }
 
     fn limit(&self, limit: Limit) -> u64 {
-        self.limits
-            .get(limit as usize)
-            .map_or(0, SharedCounter::value)
+        self.limits.of(limit).map_or(0, SharedCounter::value)
     }
 }
 

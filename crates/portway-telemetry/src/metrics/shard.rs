@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cell::{Average, Counter, Gauge, Histogram, Level};
-use super::family::Limit;
+use super::family::{Limit, PerLimit};
 use super::handshake::HandshakeFailures;
 use super::retries::Retries;
 use super::rules::RuleCounters;
@@ -52,19 +52,19 @@ pub struct WorkerMetrics {
     pub spans_dropped: Counter,
     /// Ticks of its clock, ten a second: a worker whose ticks stand hangs.
     pub ticks: Counter,
-    limits: [Counter; Limit::ALL.len()],
+    limits: PerLimit<Counter>,
 }
 
 impl WorkerMetrics {
     /// Counts that a limit was reached.
     pub fn limit_reached(&self, limit: Limit) {
-        if let Some(counter) = self.limits.get(limit as usize) {
+        if let Some(counter) = self.limits.of(limit) {
             counter.add(1);
         }
     }
 
     pub(super) fn limit(&self, limit: Limit) -> u64 {
-        self.limits.get(limit as usize).map_or(0, Counter::value)
+        self.limits.of(limit).map_or(0, Counter::value)
     }
 }
 

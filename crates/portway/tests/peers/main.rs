@@ -62,6 +62,7 @@ mod logs;
 mod measured;
 mod memory;
 mod history_owned;
+mod http2;
 mod ocsp;
 mod ocsp_fetch;
 mod outscale;

@@ -65,6 +65,8 @@ pub trait Sink {
     fn reset(&mut self, stream: u32, code: ErrorCode, by_peer: bool);
     /// More may be sent on a stream, or on all that wait (0).
     fn opened(&mut self, stream: u32);
+    /// A stream was refused for this limit.
+    fn refused(&mut self, limit: Reached);
     /// The peer takes no further streams, and has looked at none beyond `last`.
     fn going_away(&mut self, last: u32, code: ErrorCode);
 }

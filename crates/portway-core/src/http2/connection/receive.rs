@@ -222,6 +222,7 @@ impl Connection {
         }
         if self.streams.len() >= self.limits.streams as usize {
             sink.forget();
+            sink.refused(Reached::Streams);
             self.end(stream, ErrorCode::REFUSED_STREAM);
             // Who asks for more than it was told again and again is ended by this.
             return match self.resets.take(self.now) {

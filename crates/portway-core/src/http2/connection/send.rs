@@ -15,6 +15,16 @@ impl Connection {
         &self.remote
     }
 
+    /// True once the peer's settings have come.
+    pub fn is_greeted(&self) -> bool {
+        self.has_settings
+    }
+
+    /// True where a part of a block of fields has come.
+    pub fn is_in_block(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
     /// Streams that are not over.
     pub fn open_streams(&self) -> usize {
         self.streams.len()

@@ -1,0 +1,242 @@
+"""A client of HTTP/2 that sends whatever frames it likes: `http2_frames.py PORT CASE…` says, a line for each case, what came back."""
+
+import os
+import socket
+import ssl
+import sys
+import time
+
+from hpack import Decoder, Encoder
+from hyperframe.frame import (
+    ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame,
+    WindowUpdateFrame,
+)
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Peer:
+    def __init__(self, port, settings=None):
+        terms = ssl.create_default_context()
+        terms.check_hostname, terms.verify_mode = False, ssl.CERT_NONE
+        terms.set_alpn_protocols(["h2"])
+        plain = socket.create_connection(("127.0.0.1", port))
+        self.socket = terms.wrap_socket(plain, server_hostname="a.example")
+        assert self.socket.selected_alpn_protocol() == "h2"
+        self.socket.settimeout(20)
+        self.encoder, self.decoder, self.rest = Encoder(), Decoder(), b""
+        self.socket.sendall(PREFACE)
+        self.send(SettingsFrame(0, settings=settings or {}))
+
+    def send(self, *frames):
+        self.socket.sendall(b"".join(frame.serialize() for frame in frames))
+
+    def request(self, stream, path, *more, method="GET", end=True, flags=("END_HEADERS",)):
+        pseudo = [(":method", method), (":scheme", "https"), (":authority", "a.example")]
+        fields = pseudo + [(":path", path)] + list(more)
+        return HeadersFrame(stream, self.encoder.encode(fields), flags=[*flags, *(["END_STREAM"] if end else [])])
+
+    def frames(self):
+        """What comes, until the connection ends."""
+        while True:
+            while len(self.rest) >= 9:
+                frame, length = Frame.parse_frame_header(memoryview(self.rest[:9]))
+                if len(self.rest) < 9 + length:
+                    break
+                frame.parse_body(memoryview(self.rest[9:9 + length]))
+                self.rest = self.rest[9 + length:]
+                if isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+                    self.send(SettingsFrame(0, flags=["ACK"]))
+                yield frame
+            try:
+                more = self.socket.recv(65536)
+            except (ConnectionError, ssl.SSLError):
+                more = b""
+            if not more:
+                return
+            self.rest += more
+
+    def answer(self, stream, windows=True):
+        """Status, body and how it ended, of a stream."""
+        status, body, fields = None, b"", []
+        for frame in self.frames():
+            if isinstance(frame, GoAwayFrame):
+                return f"goaway {frame.error_code}"
+            if frame.stream_id != stream:
+                continue
+            if isinstance(frame, RstStreamFrame):
+                return f"{status} {len(body)} reset {frame.error_code}"
+            if isinstance(frame, HeadersFrame):
+                fields += self.decoder.decode(frame.data)
+                status = status or dict(fields)[":status"]
+            if isinstance(frame, DataFrame):
+                body += frame.data
+                if windows and frame.data:
+                    size = frame.flow_controlled_length
+                    self.send(WindowUpdateFrame(0, size), WindowUpdateFrame(stream, size))
+            if "END_STREAM" in frame.flags:
+                return f"{status} {len(body)} end"
+        return "closed"
+
+    def fate(self, quiet=3):
+        """How the connection ends: the code of GOAWAY."""
+        self.socket.settimeout(quiet)
+        try:
+            for frame in self.frames():
+                if isinstance(frame, GoAwayFrame) and frame.error_code:
+                    return f"goaway {frame.error_code}"
+        except TimeoutError:
+            return "goes on"
+        return "closed"
+
+    def flood(self, count, frames):
+        """Sends the same again and again, until the other side has had enough of it."""
+        try:
+            for number in range(count):
+                self.send(*frames(number))
+        except (ConnectionError, ssl.SSLError):
+            pass
+        return self.fate()
+
+
+def resets(port):
+    peer = Peer(port)
+    return peer.flood(1000, lambda it: (peer.request(2 * it + 1, "/slow/3000"), RstStreamFrame(2 * it + 1, 8)))
+
+
+def pings(port):
+    return Peer(port).flood(5000, lambda _: (PingFrame(0, b"12345678"),))
+
+
+def settings(port):
+    return Peer(port).flood(5000, lambda _: (SettingsFrame(0, settings={3: 100}),))
+
+
+def empty_data(port):
+    peer = Peer(port)
+    peer.send(peer.request(1, "/", method="POST", end=False))
+    return peer.flood(5000, lambda _: (DataFrame(1, b""),))
+
+
+def continuations(port):
+    peer = Peer(port)
+    peer.send(peer.request(1, "/", flags=()))
+    return peer.flood(5000, lambda _: (ContinuationFrame(1, b""),))
+
+
+def block_bytes(port):
+    peer = Peer(port)
+    first = peer.request(1, "/", flags=())
+    more = peer.encoder.encode([("x", os.urandom(12000).hex())], huffman=False)
+    peer.send(first)
+    return peer.flood(20, lambda _: (ContinuationFrame(1, more[:16000]),))
+
+
+def bomb(port):
+    """A few bytes that stand for very many: a field of the table, over and over."""
+    peer = Peer(port)
+    peer.encoder.encode([("x", "y" * 3900)])
+    frame = peer.request(1, "/", ("x", "y" * 3900))
+    index = peer.encoder.encode([("x", "y" * 3900)])
+    frame.data = Encoder().encode([(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")])
+    added = Encoder().encode([("x", "y" * 3900)], huffman=False)
+    frame.data += added + index * 10000
+    peer.send(frame)
+    return peer.answer(1)
+
+
+def too_many(port):
+    peer = Peer(port)
+    peer.send(*(peer.request(2 * it + 1, "/slow/2000") for it in range(101)))
+    ends = []
+    for frame in peer.frames():
+        if isinstance(frame, RstStreamFrame):
+            ends.append(f"{frame.stream_id} reset {frame.error_code}")
+        elif isinstance(frame, HeadersFrame):
+            ends.append(str(frame.stream_id))
+        if len(ends) == 101:
+            break
+    return f"{ends[0]}, {len(set(ends))} ends"
+
+
+def slow_reader(port):
+    """A stream whose client takes nothing, beside one whose does."""
+    peer = Peer(port)
+    peer.send(peer.request(1, "/bytes/1000000"), WindowUpdateFrame(0, 10_000_000), peer.request(3, "/bytes/200000"))
+    sizes, ended = {1: 0, 3: 0}, False
+    for frame in peer.frames():
+        if isinstance(frame, DataFrame):
+            sizes[frame.stream_id] += len(frame.data)
+            if frame.stream_id == 3:
+                peer.send(WindowUpdateFrame(3, max(1, len(frame.data))))
+            if frame.stream_id == 3 and "END_STREAM" in frame.flags:
+                break
+    before = sizes[1]
+    peer.send(WindowUpdateFrame(1, 2_000_000))
+    for frame in peer.frames():
+        if isinstance(frame, DataFrame):
+            sizes[1] += len(frame.data)
+            if "END_STREAM" in frame.flags:
+                break
+    return f"{before} of the first, then {sizes[1]} and {sizes[3]}"
+
+
+def wrong_length(port):
+    said = []
+    for sent in (b"abc", b"abcdef"):
+        peer = Peer(port)
+        peer.send(peer.request(1, "/", ("content-length", "5"), method="POST", end=False))
+        peer.send(DataFrame(1, sent, flags=["END_STREAM"]))
+        said.append(peer.answer(1))
+    return ", ".join(said)
+
+
+def gives_up(port):
+    peer = Peer(port)
+    peer.send(peer.request(1, "/slow/5000"))
+    time.sleep(0.5)
+    peer.send(RstStreamFrame(1, 8), peer.request(3, "/"))
+    return peer.answer(3).split()[0]
+
+
+def websocket(port):
+    """RFC 8441: a tunnel on a stream; bytes both ways, then the end of each side."""
+    peer = Peer(port)
+    able = next(frame.settings.get(8) for frame in peer.frames() if isinstance(frame, SettingsFrame))
+    protocol = (":protocol", "websocket")
+    fields = [(":method", "CONNECT"), protocol, (":scheme", "https"), (":path", "/ws"), (":authority", "a.example")]
+    peer.send(HeadersFrame(1, peer.encoder.encode(fields + [("sec-websocket-version", "13")]), flags=["END_HEADERS"]))
+    heard, status = b"", None
+    for frame in peer.frames():
+        if isinstance(frame, HeadersFrame):
+            status = dict(peer.decoder.decode(frame.data))[":status"]
+            peer.send(DataFrame(1, b"hello"))
+        if isinstance(frame, DataFrame):
+            heard += frame.data
+            if heard == b"hello":
+                peer.send(DataFrame(1, b"", flags=["END_STREAM"]))
+            if "END_STREAM" in frame.flags:
+                return f"offered {able}, {status}, {heard.decode()}, end"
+        if isinstance(frame, RstStreamFrame):
+            return f"{status} reset {frame.error_code}"
+    return "closed"
+
+
+def drained(port):
+    """Says that it waits, and what comes of a stream that the end of the process finds under way."""
+    peer = Peer(port)
+    peer.send(peer.request(1, "/slow/1500"))
+    print("begun", flush=True)
+    away = 0
+    for frame in peer.frames():
+        away += isinstance(frame, GoAwayFrame)
+        if frame.stream_id == 1 and "END_STREAM" in frame.flags:
+            break
+    for frame in peer.frames():
+        away += isinstance(frame, GoAwayFrame)
+    return f"whole, {'told' if away else 'not told'}, closed"
+
+
+if __name__ == "__main__":
+    for case in sys.argv[2:]:
+        print(f"{case}: {globals()[case](int(sys.argv[1]))}", flush=True)
