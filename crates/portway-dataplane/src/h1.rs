@@ -117,7 +117,10 @@ pub(crate) async fn once(
     };
     connection.timer.set_rests(Rests::No);
     match one(&connection, &mut stream, head, group).await {
-        Next::Again(_) | Next::Close | Next::Elsewhere | Next::Linger => {}
+        // What is not whole by its own framing is reset as the stream ends.
+        Next::Again(_) | Next::Close | Next::Elsewhere | Next::Linger => {
+            let _ = poll_fn(|cx| stream.poll_shutdown(cx)).await;
+        }
         Next::Reset => stream.reset(),
         Next::Vanish => stream.vanish(),
     }

@@ -192,7 +192,9 @@ fn request_line(x: &Exchange<'_>, prefix: Option<&str>, out: &mut Vec<u8>) {
         .method
         .as_ref()
         .map_or(head.method_bytes(arena), |method| method.as_bytes());
-    let (origin, prefix) = (x.current_origin(), prefix.unwrap_or_default());
+    let is_of_server = x.current_path() == b"*";
+    let prefix = prefix.filter(|_| !is_of_server).unwrap_or_default();
+    let origin = x.current_origin();
     if origin.is_none() && prefix.is_empty() {
         return write_request_line(out, method, x.current_path(), x.current_query(), version);
     }

@@ -8,7 +8,7 @@ use crate::establish::{self, Way};
 use crate::fault::Fault;
 use crate::group;
 use crate::group::Fate;
-use crate::h1;
+use crate::h2;
 use crate::live::{Entrance, Gate, ListenerState};
 use crate::plane::{ListenerKey, ListenerParts};
 use crate::record::{self, Passed};
@@ -67,7 +67,7 @@ async fn go_on(
         return;
     };
     if configured.protocol.is_http() {
-        return h1::run(&mut connection, &mut stream, Some(group), first.buffer).await;
+        return h2::serve(&mut connection, &mut stream, Some(group), first.buffer).await;
     }
     let rules = &configured.rules.client_hello;
     first.group = Some(group);
@@ -180,7 +180,7 @@ async fn hand_over(
         return;
     };
     match way {
-        Way::Http => h1::run(&mut connection, &mut stream, None, first).await,
+        Way::Http => h2::serve(&mut connection, &mut stream, None, first).await,
         Way::Stream(group) => {
             let first = First {
                 buffer: first,

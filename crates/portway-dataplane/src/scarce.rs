@@ -106,6 +106,7 @@ pub fn is_of_ours(error: &io::Error) -> bool {
         Errno::NOMEM,
         // No port is left of the addresses that a connection may come from.
         Errno::ADDRNOTAVAIL,
+        Errno::ADDRINUSE,
     ];
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     errno.is_some_and(|it| ours.contains(&it))

@@ -14,6 +14,9 @@ use portway_model::expression::Expression;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 
+/// Groups are not told apart as targets are: a target that is called as its group would get all of what comes there, or nothing.
+const GROUPS: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// What one choice depends on besides the groups.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Draw {
@@ -60,7 +63,9 @@ pub(crate) fn draw(
             // By its name, which stays where groups come and go.
             let identity = |id| {
                 let group = generation.group(id);
-                group.map_or(0, |(group, ..)| hash_bytes(group.name.as_str().as_bytes()))
+                let hash =
+                    group.map_or(0, |(group, ..)| hash_bytes(group.name.as_str().as_bytes()));
+                hash ^ GROUPS
             };
             keyed(several, key, ability, identity)
         }

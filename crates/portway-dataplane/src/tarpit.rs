@@ -21,6 +21,13 @@ pub(crate) async fn hold(x: &mut Exchange<'_>, stream: &mut Stream, delay: Durat
     timer.set(delay);
     let mut left = THROWN_AWAY;
     poll_fn(|cx| {
+        if stream.tells_of_its_end() {
+            if stream.poll_gone(cx).is_ready() {
+                left = 0;
+                return Poll::Ready(());
+            }
+            return timer.poll(cx);
+        }
         while left > 0 {
             let mut piece = [0; PIECE];
             match stream.poll_read(cx, &mut piece) {

@@ -235,9 +235,10 @@ impl Loading<'_> {
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
         let (asking, judged_by) = asking.unzip();
-        self.judges.extend(judged_by.as_deref());
-        let scope = format!("{}{}", settings.scope, judged_by.unwrap_or_default());
-        let resumption = self.tickets.resumption(&scope);
+        let JudgedBy { words, until } = judged_by.unwrap_or_default();
+        self.judges.push_str(&words);
+        let scope = format!("{}{words}", settings.scope);
+        let resumption = self.tickets.resumption(&scope, until);
         let (clients, judge) = asking.map(|it| (it.verifier, it.judge)).unzip();
         let config = server_config(resolver.clone(), &policy, &alpn, resumption, clients)
             .map_err(|error| {
@@ -256,7 +257,7 @@ impl Loading<'_> {
 
     /// What judges the certificates of clients, and what tells it from another: a session is good only where it would be judged
     /// as it was.
-    fn asking(&mut self, settings: &Settings<'_>, policy: &Policy) -> Option<(Asking, String)> {
+    fn asking(&mut self, settings: &Settings<'_>, policy: &Policy) -> Option<(Asking, JudgedBy)> {
         let span = self.listener.origin.0;
         let folder = folder_of(self.sources, span);
         let asked = settings.clients;
@@ -289,7 +290,10 @@ impl Loading<'_> {
             judge,
             ignored,
         };
-        let judged_by = told_apart(&clients);
+        let judged_by = JudgedBy {
+            words: told_apart(&clients),
+            until: crl.as_deref().and_then(revocation::end_of),
+        };
         let asking = client_auth::asking(&clients, policy)
             .map_err(|error| {
                 let message = format!("{} cannot judge clients: {error}", settings.who);
@@ -299,6 +303,15 @@ impl Loading<'_> {
             .ok()?;
         Some((asking, judged_by))
     }
+}
+
+/// What clients are judged by.
+#[derive(Default)]
+struct JudgedBy {
+    /// In a few letters.
+    words: String,
+    /// When it does not count any more, in seconds since 1970.
+    until: Option<u64>,
 }
 
 /// What clients are judged by, in a few letters.

@@ -8,6 +8,12 @@ use crate::renewal::Certificates;
 use crate::tls::revocation::lists;
 use crate::tls::x509::day;
 
+/// When the first of these is over, in seconds since 1970.
+pub(super) fn end_of(text: &[u8]) -> Option<u64> {
+    let first = lists(text).iter().map(|list| list.next_update).min()?;
+    Some(u64::try_from(first).unwrap_or(0))
+}
+
 /// Remembers until when these are good, and warns of those that are not. `who` judges by them.
 pub(super) fn note(
     who: &str,

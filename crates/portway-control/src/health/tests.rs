@@ -146,7 +146,7 @@ async fn tls_target() -> (SocketAddr, String) {
         Arc::new(resolver),
         &Policy::default(),
         &[],
-        tickets.resumption("x"),
+        tickets.resumption("x", None),
         None,
     )
     .unwrap();

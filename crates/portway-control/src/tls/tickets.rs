@@ -114,9 +114,10 @@ impl TicketKeys {
     }
 
     /// What a listener gives to rustls. Sessions of one scope are not resumed in another; those of a scope in use are found
-    /// by whoever asks for it again.
+    /// by whoever asks for it again. `until`, in seconds since 1970: no session of the scope is resumed from then on, since the
+    /// handshake that it comes from would not succeed any more.
     #[must_use]
-    pub fn resumption(self: &Arc<Self>, scope: &str) -> Resumption {
+    pub fn resumption(self: &Arc<Self>, scope: &str, until: Option<u64>) -> Resumption {
         let mut known = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, sessions| sessions.strong_count() > 0);
         let by_id = known.get(scope).and_then(Weak::upgrade);
@@ -125,19 +126,26 @@ impl TicketKeys {
             known.insert(scope.to_owned(), Arc::downgrade(&new));
             new
         });
+        let keys = Arc::clone(self);
         Resumption {
-            tickets: self.scoped(scope),
-            by_id,
+            tickets: Arc::new(ScopedTickets {
+                scope: scope.to_owned(),
+                ends: Ends { keys, until },
+            }),
+            by_id: Arc::new(EndingSessions {
+                sessions: by_id,
+                ends: Ends {
+                    keys: Arc::clone(self),
+                    until,
+                },
+            }),
         }
     }
 
     /// The tickets of a scope.
     #[must_use]
     pub fn scoped(self: &Arc<Self>, scope: &str) -> Arc<dyn ProducesTickets> {
-        Arc::new(ScopedTickets {
-            keys: Arc::clone(self),
-            scope: scope.to_owned(),
-        })
+        self.resumption(scope, None).tickets
     }
 
     /// The keys that are alive, secrets included, for the process that takes over. To be sent over a private socket only.
@@ -311,11 +319,25 @@ fn associated(name: &[u8; NAME_LEN], scope: &str) -> Aad<Vec<u8>> {
     Aad::from([name, FORM, scope.as_bytes()].concat())
 }
 
+/// When sessions of a scope are resumed no more, and the clock that says so.
+#[derive(Debug)]
+struct Ends {
+    keys: Arc<TicketKeys>,
+    until: Option<u64>,
+}
+
+impl Ends {
+    fn is_over(&self) -> bool {
+        let over = |until| self.keys.now().is_none_or(|now| now >= until);
+        self.until.is_some_and(over)
+    }
+}
+
 /// The keys as one listener sees them.
 #[derive(Debug)]
 struct ScopedTickets {
-    keys: Arc<TicketKeys>,
     scope: String,
+    ends: Ends,
 }
 
 impl ProducesTickets for ScopedTickets {
@@ -329,13 +351,16 @@ impl ProducesTickets for ScopedTickets {
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let id = id_of_session()?;
-        let ticket = self.keys.seal(&self.scope, &id, plain)?;
+        let ticket = self.ends.keys.seal(&self.scope, &id, plain)?;
         leave_session(SessionId::of(&id)?);
         Some(ticket)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let (id, state) = self.keys.open(&self.scope, ticket)?;
+        if self.ends.is_over() {
+            return None;
+        }
+        let (id, state) = self.ends.keys.open(&self.scope, ticket)?;
         leave_session(id);
         Some(state)
     }
@@ -402,6 +427,31 @@ impl StoresServerSessions for SessionsById {
         kept.oldest_first.retain(|it| it != key);
         leave_session(SessionId::of(key)?);
         Some(state)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// Sessions by their ids, as one listener sees them.
+#[derive(Debug)]
+struct EndingSessions {
+    sessions: Arc<SessionsById>,
+    ends: Ends,
+}
+
+impl StoresServerSessions for EndingSessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.sessions.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.get(key).filter(|_| !self.ends.is_over())
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.take(key).filter(|_| !self.ends.is_over())
     }
 
     fn can_cache(&self) -> bool {

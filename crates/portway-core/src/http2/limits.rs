@@ -24,12 +24,12 @@ pub struct Limits {
     pub stream_window: u32,
     /// What that grows to where its bytes are used as they come. Default 1 MiB.
     pub widest_window: u32,
-    /// Bytes that may be on the way on all streams together. Default 1 MiB.
+    /// Bytes that may be on the way on all streams together; what a stream holds is bounded by its own window. Default 1 MiB.
     pub connection_window: u32,
     /// Streams that the peer ends before they are answered. Default 100 and 20 a second.
     pub resets: Rate,
-    /// Frames that do nothing: PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE of streams that are gone. Default 200 and
-    /// 50 a second.
+    /// Frames that do nothing: PING, SETTINGS, PRIORITY, empty DATA. Default 1000 and 200 a second: clients that measure the way
+    /// send a PING with each of its turns.
     pub idle_frames: Rate,
 }
 
@@ -47,8 +47,8 @@ impl Default for Limits {
                 per_second: 20,
             },
             idle_frames: Rate {
-                burst: 200,
-                per_second: 50,
+                burst: 1000,
+                per_second: 200,
             },
         }
     }

@@ -23,6 +23,9 @@ pub enum Body {
     Tunnel,
 }
 
+/// Memory for lines that is kept from one message to the next.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// Why fields are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
@@ -147,6 +150,7 @@ impl RequestFields {
             ..Self::default()
         };
         self.lines.clear();
+        self.lines.shrink_to(KEPT_BYTES);
     }
 
     /// Writes the head, and says how its body comes out and its answer is read; all its fields have come. `end`: the message ends with it. `key`: a value of Sec-WebSocket-Key, for a request that
@@ -222,13 +226,17 @@ impl RequestFields {
             Body::None | Body::Tunnel => {}
         }
         write_end_of_head(out);
-        let asked = match self.method.as_slice() {
+        Some((body, self.asked()))
+    }
+
+    /// How an answer to what has come is to be read.
+    pub fn asked(&self) -> Asked {
+        match self.method.as_slice() {
             b"HEAD" => Asked::Head,
-            b"CONNECT" if is_extended => Asked::Upgrade,
+            b"CONNECT" if self.protocol.is_some() => Asked::Upgrade,
             b"CONNECT" => Asked::Connect,
             _ => Asked::Any,
-        };
-        Some((body, asked))
+        }
     }
 
     /// A path, or that of OPTIONS for the server as a whole (section 8.3.1).

@@ -237,7 +237,8 @@ impl ResponseFrames {
             write_head(head, self.asked, &mut self.block).ok_or(NoResponse)?;
         self.state = match (status, self.asked) {
             (101, Asked::Upgrade) => State::Open,
-            (101, _) => return Err(NoResponse),
+            // Without the upgrade nobody could tell that the tunnel is none.
+            (101, _) | (200..=299, Asked::Upgrade) => return Err(NoResponse),
             (100..=199, _) => State::Head,
             (200..=299, Asked::Connect) => State::Open,
             (204 | 304, _) | (_, Asked::Head) => State::Over,

@@ -6,9 +6,7 @@ use crate::buffer::Buffers;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portway_core::http1::Refusal;
-use portway_core::http2::{
-    Asked, Block, Body, Broken, ErrorCode, Reached, RequestFields, Sink, Unfit,
-};
+use portway_core::http2::{Block, Body, Broken, ErrorCode, Reached, RequestFields, Sink, Unfit};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -82,9 +80,10 @@ impl<R: Fn() -> u128> Heard<'_, R> {
             let _ = STANDARD.encode_slice((self.random)().to_ne_bytes(), &mut key);
             key
         };
+        let asked = self.fields.asked();
         let (body, asked, refusal) = match self.fields.head(end, key, &mut head) {
             Ok((body, asked)) => (body, asked, None),
-            Err(Unfit::TooLarge) => (Body::None, Asked::Any, Some(Refusal::HeadTooLarge)),
+            Err(Unfit::TooLarge) => (Body::None, asked, Some(Refusal::HeadTooLarge)),
             Err(Unfit::Malformed) => return Err(ErrorCode::PROTOCOL_ERROR),
         };
         let inbox = Inbox::new(head, body, end);

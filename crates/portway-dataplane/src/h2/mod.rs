@@ -16,7 +16,9 @@ use crate::connection::Connection;
 use crate::h1;
 use crate::stream::Stream;
 use crate::timer::{JUST_SERVED, Rests};
-use portway_core::http2::{Broken, Connection as Core, ErrorCode, Limits, Reached, Role};
+use portway_core::http2::{
+    Broken, Connection as Core, ErrorCode, Limits, PAYLOAD_BYTES, Reached, Role,
+};
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::cell::RefCell;
@@ -60,6 +62,24 @@ enum Waits {
     Ending,
 }
 
+/// The most that the window of a stream grows to: 100 streams hold 25 MiB at worst, of uploads that their targets do not take.
+const WIDEST_WINDOW: u32 = 256 * 1024;
+/// Frames behind the first that a block of fields may come in, at least.
+const CONTINUATIONS: u32 = 8;
+
+/// Serves requests in the version that was agreed on. Arguments as of [`h1::run`].
+pub(crate) async fn serve(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    group: Option<GroupId>,
+    rest: Option<Buffer>,
+) {
+    match connection.speaks_http2() {
+        true => Box::pin(run(connection, stream, group, rest)).await,
+        false => h1::run(connection, stream, group, rest).await,
+    }
+}
+
 /// Serves a client's connection until it ends. `group` and `rest` as in [`h1::run`].
 pub(crate) async fn run(
     connection: &mut Connection,
@@ -71,6 +91,8 @@ pub(crate) async fn run(
     let limits = Limits {
         // A head that is too large is answered, as in HTTP/1.1, unless it is much too large.
         block_bytes: most.saturating_mul(2),
+        continuations: CONTINUATIONS.max((most / PAYLOAD_BYTES * 2) as u32),
+        widest_window: WIDEST_WINDOW,
         ..Limits::default()
     };
     let core = Core::new(Role::Server, limits);
@@ -84,6 +106,7 @@ pub(crate) async fn run(
         waits: None,
         ends: None,
         state: State::Open,
+        blocked: false,
     };
     let ending = loop {
         match poll_fn(|cx| owner.poll(cx, connection, stream)).await {
@@ -126,6 +149,8 @@ struct Owner {
     /// Since when the client knows that nothing is served any more soon.
     ends: Option<Instant>,
     state: State,
+    /// The socket has taken all that it can take now.
+    blocked: bool,
 }
 
 impl Owner {
@@ -137,10 +162,10 @@ impl Owner {
     ) -> Poll<Step> {
         self.streams.borrow_mut().owner = Some(cx.waker().clone());
         loop {
-            self.write(cx, stream);
             if self.streams.borrow().vanishes {
-                return Poll::Ready(Step::End(Ending::Silent));
+                self.lose();
             }
+            self.write(cx, stream);
             if let Some(ending) = self.has_ended() {
                 return Poll::Ready(Step::End(ending));
             }
@@ -191,10 +216,10 @@ impl Owner {
         self.streams.borrow_mut().core.finish(code);
     }
 
-    /// True where something is to be sent and the socket was not asked yet.
+    /// True where something is to be sent and the socket may take it.
     fn may_write(&self) -> bool {
-        let streams = self.streams.borrow();
-        self.state != State::Lost && !streams.to_send().is_empty() && streams.out_sent == 0
+        let has_more = !self.streams.borrow().to_send().is_empty();
+        self.state != State::Lost && !self.blocked && has_more
     }
 
     /// How the connection has ended, once it has.
@@ -203,6 +228,7 @@ impl Owner {
         let is_served = !streams.lanes.is_empty();
         match self.state {
             _ if is_served => None,
+            State::Lost if streams.vanishes => Some(Ending::Silent),
             State::Lost => Some(Ending::Gone),
             _ if !streams.to_send().is_empty() => None,
             State::Broken => Some(Ending::Told),
@@ -213,6 +239,7 @@ impl Owner {
     /// Sends what there is.
     fn write(&mut self, cx: &mut Context<'_>, stream: &mut Stream) {
         let mut streams = self.streams.borrow_mut();
+        self.blocked = false;
         while self.state != State::Lost && !streams.to_send().is_empty() {
             match stream.poll_write(cx, &[IoSlice::new(streams.to_send())]) {
                 Poll::Ready(Ok(count @ 1..)) => {
@@ -220,7 +247,10 @@ impl Owner {
                     streams.sent(count);
                 }
                 Poll::Ready(_) => self.state = State::Lost,
-                Poll::Pending => return,
+                Poll::Pending => {
+                    self.blocked = true;
+                    return;
+                }
             }
         }
         if stream.poll_flush(cx).map(|it| it.is_err()) == Poll::Ready(true) {
@@ -297,12 +327,22 @@ impl Owner {
         connection: &Connection,
         stream: &mut Stream,
     ) -> Poll<Step> {
+        if self.state == State::Lost {
+            // Its streams hear of it, and the last of them wakes this.
+            return Poll::Pending;
+        }
         let is_idle = self.streams.borrow().lanes.is_empty();
         if is_idle && self.ends.is_none() && connection.left_behind() == Some(true) {
             return Poll::Ready(Step::Renew);
         }
         if connection.is_ending() {
             self.end_soon();
+        }
+        if self
+            .ends
+            .is_some_and(|since| since.elapsed() >= JUST_SERVED)
+        {
+            self.finish(ErrorCode::NO_ERROR);
         }
         let waits = self.waits_for(is_idle);
         if self.waits != Some(waits) {

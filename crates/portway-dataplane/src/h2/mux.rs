@@ -117,8 +117,9 @@ impl Streams {
         }
         self.out_sent = 0;
         self.core.out.clear();
-        if self.core.out.capacity() > 2 * AHEAD {
-            self.core.out.shrink_to(AHEAD);
+        let kept = if self.lanes.is_empty() { TURN } else { AHEAD };
+        if self.core.out.capacity() > 2 * kept {
+            self.core.out.shrink_to(kept);
         }
         self.turn += 1;
         for number in std::mem::take(&mut self.queue) {

@@ -17,7 +17,7 @@ fn text(port: u16, targets: &[u16], more: &str) -> String {
         .map(|it| format!("\"127.0.0.1:{it}\""))
         .collect();
     format!(
-        "[certificate.site]\nfile = \"site-all.pem\"\n\
+        "[process]\nworkers = 1\n[certificate.site]\nfile = \"site-all.pem\"\n\
          [listener.web]\nbind = \"127.0.0.1:{port}\"\ncertificates = [\"site\"]\ntls = {{ alpn = [\"h2\", \"http/1.1\"] }}\n\
          head_bytes = \"32KiB\"\n\
          access_log = {{ to = [\"file:access.log\"] }}\n\
@@ -201,6 +201,9 @@ fn who_asks_too_much_is_told_and_others_are_served() {
     let stage = Stage::with(scene(), &text(port, &[app.port], ""), &[]);
     let cases = [
         ("resets", "goaway 11", "http2_resets"),
+        ("made_resets", "goaway 11", "http2_resets"),
+        ("stalled", "asked", ""),
+        ("late_windows", "1500 whole", ""),
         ("pings", "goaway 11", "http2_idle_frames"),
         ("settings", "goaway 11", "http2_idle_frames"),
         ("empty_data", "goaway 11", "http2_idle_frames"),
@@ -288,24 +291,4 @@ fn a_stop_tells_clients_and_finishes_what_is_under_way() {
         client.log()
     );
     drop(scene);
-}
-
-#[test]
-fn a_haproxy_file_offers_it() {
-    let (app, port) = (Echo::start("app"), free_port());
-    let scene = scene();
-    scene.file(
-        "haproxy.cfg",
-        format!(
-            "defaults\n  mode http\n  timeout client 20s\n  timeout server 20s\n  timeout connect 5s\n\
-             listen web\n  bind 127.0.0.1:{port} ssl crt site-all.pem alpn h2,http/1.1\n\
-             \x20 http-request set-header X-Version %[req.ver]-%[fc_http_major]\n  server a 127.0.0.1:{}\n",
-            app.port
-        ),
-    );
-    let _portway = scene.portway_with(&["haproxy.cfg"]);
-    let seen = curl(&scene, port, &[], "/");
-    assert!(seen.contains("x-version: 2.0-2"), "{seen}");
-    let seen = curl(&scene, port, &["--http1.1"], "/");
-    assert!(seen.contains("x-version: 1.1-1"), "{seen}");
 }

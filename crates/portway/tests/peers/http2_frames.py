@@ -181,6 +181,43 @@ def slow_reader(port):
     return f"{before} of the first, then {sizes[1]} and {sizes[3]}"
 
 
+def stalled(port):
+    """A client that gives all the room there is, and reads nothing."""
+    peer = Peer(port, settings={4: 2**31 - 1})
+    peer.send(WindowUpdateFrame(0, 2**31 - 1 - 65535))
+    peer.socket.settimeout(2)
+    try:
+        for number in range(1000):
+            peer.send(peer.request(2 * number + 1, "/bytes/20000"))
+            time.sleep(0.001)
+    except (TimeoutError, ConnectionError, ssl.SSLError):
+        pass
+    return "asked"
+
+
+def late_windows(port):
+    """Room for what has ended already, as many clients give it."""
+    peer, whole = Peer(port), 0
+    for number in range(1500):
+        stream = 2 * number + 1
+        peer.send(peer.request(stream, "/bytes/5000"))
+        whole += peer.answer(stream, windows=False) == "200 5000 end"
+        peer.send(WindowUpdateFrame(0, 5000), *(WindowUpdateFrame(stream, 1000) for _ in range(5)))
+    return f"{whole} whole"
+
+
+def made_resets(port):
+    """Has the other side end streams, in place of ending them itself."""
+    peer = Peer(port)
+
+    def wrong(number):
+        stream = 2 * number + 1
+        end = DataFrame(stream, b"x", flags=["END_STREAM"])
+        return peer.request(stream, "/slow/3000"), end
+
+    return peer.flood(1000, wrong)
+
+
 def wrong_length(port):
     said = []
     for sent in (b"abc", b"abcdef"):

@@ -44,7 +44,9 @@ fn outcome(verification: &Verification<'_>, texts: &[&str], name: &str) -> Strin
     let (identity, _) = load_identity(&sources, super::at(super::NOW)).unwrap();
     let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
     let clock = TestClock::new();
-    let tickets = TicketKeys::new(clock.clone()).unwrap().resumption("target");
+    let tickets = TicketKeys::new(clock.clone())
+        .unwrap()
+        .resumption("target", None);
     let server = server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
     let mut client =
         ClientConfig::clone(&client_config(verification, &Policy::default(), &[]).unwrap());
@@ -257,7 +259,7 @@ fn x509_version_1_and_verification() {
         let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
         let tickets = TicketKeys::new(TestClock::new())
             .unwrap()
-            .resumption("target");
+            .resumption("target", None);
         let server =
             server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
         let client = client_config(verification, &Policy::default(), &[]).unwrap();

@@ -42,7 +42,7 @@ fn server_with(
         Arc::new(resolver),
         policy,
         &[b"h2".to_vec(), b"http/1.1".to_vec()],
-        keys.resumption(scope),
+        keys.resumption(scope, None),
         None,
     )
     .unwrap()

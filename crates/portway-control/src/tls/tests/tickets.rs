@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::tickets::{MAX_TICKET_BYTES, TicketKeyError, TicketKeys};
-use super::TestClock;
+use super::{NOW, TestClock};
 
 #[test]
 fn keys_rotate_and_tickets_live_twelve_hours() {
@@ -86,6 +86,29 @@ fn scopes_do_not_mix() {
             .unwrap(),
         b"x"
     );
+}
+
+#[test]
+fn no_session_is_resumed_once_what_it_was_judged_by_is_over() {
+    let clock = TestClock::new();
+    let keys = TicketKeys::new(clock.clone()).unwrap();
+    let until = u64::try_from(NOW).unwrap() + 3600;
+    let resumption = keys.resumption("web", Some(until));
+    let ticket = resumption.tickets.encrypt(b"x").unwrap();
+    let id = vec![1; 32];
+    assert!(resumption.by_id.put(id.clone(), b"y".to_vec()));
+    let resumed = || {
+        (
+            resumption.tickets.decrypt(&ticket).is_some(),
+            resumption.by_id.get(&id).is_some(),
+        )
+    };
+    assert_eq!(resumed(), (true, true));
+    clock.advance(1);
+    assert_eq!(resumed(), (false, false));
+    // Who is judged by what goes on is resumed still.
+    let other = keys.resumption("web", None);
+    assert!(other.tickets.decrypt(&ticket).is_some());
 }
 
 #[test]

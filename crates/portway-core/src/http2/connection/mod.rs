@@ -23,8 +23,8 @@ const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 const TABLE_BYTES: usize = 4096;
 /// The window that a connection begins with (RFC 9113 section 6.9.2).
 const FIRST_WINDOW: i64 = 65_535;
-/// Streams that we have ended and remember: their peer may not know it yet.
-const REMEMBERED: usize = 32;
+/// Streams that we have ended and remember: their peer may not know it yet. More than there are at a time.
+const REMEMBERED: usize = 256;
 
 /// Which side we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

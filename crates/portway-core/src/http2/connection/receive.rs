@@ -67,19 +67,17 @@ impl Connection {
                 true => ErrorCode::PROTOCOL_ERROR,
                 false => ErrorCode::STREAM_CLOSED,
             };
-            self.fail(head.stream, code, sink);
-            return Ok(());
+            return self.fail(head.stream, code, sink);
         }
         stream.receive_window -= payload.len() as i64;
         if stream.receive_window < 0 {
-            self.fail(head.stream, ErrorCode::FLOW_CONTROL_ERROR, sink);
-            return Ok(());
+            return self.fail(head.stream, ErrorCode::FLOW_CONTROL_ERROR, sink);
         }
         stream.remote_open = !end;
         self.used(head.stream, payload.len() - bytes.len());
         match sink.data(head.stream, bytes, end) {
             Ok(()) => self.forget_if_over(head.stream),
-            Err(code) => self.fail(head.stream, code, sink),
+            Err(code) => return self.fail(head.stream, code, sink),
         }
         Ok(())
     }
@@ -205,12 +203,10 @@ impl Connection {
         };
         if let Some(code) = fault {
             sink.forget();
-            self.fail(stream, code, sink);
-            return Ok(());
+            return self.fail(stream, code, sink);
         }
         known.remote_open = !end;
-        self.give_block(stream, what, end, sink);
-        Ok(())
+        self.give_block(stream, what, end, sink)
     }
 
     /// A client begins a stream.
@@ -236,11 +232,16 @@ impl Connection {
             ..self.new_stream()
         };
         self.streams.insert(stream, begun);
-        self.give_block(stream, Block::Head, end, sink);
-        Ok(())
+        self.give_block(stream, Block::Head, end, sink)
     }
 
-    fn give_block(&mut self, stream: u32, what: Block, end: bool, sink: &mut impl Sink) {
+    fn give_block(
+        &mut self,
+        stream: u32,
+        what: Block,
+        end: bool,
+        sink: &mut impl Sink,
+    ) -> Result<(), Broken> {
         match sink.block(stream, what, end) {
             // No message ends with an interim head.
             Ok(true) if end => self.fail(stream, ErrorCode::PROTOCOL_ERROR, sink),
@@ -249,15 +250,24 @@ impl Connection {
                     open.has_head = !is_interim;
                 }
                 self.forget_if_over(stream);
+                Ok(())
             }
             Err(code) => self.fail(stream, code, sink),
         }
     }
 
-    /// What came on a stream ends it.
-    fn fail(&mut self, stream: u32, code: ErrorCode, sink: &mut impl Sink) {
+    /// What came on a stream ends it. That counts as if the peer had ended it: it could have us begin and end as much.
+    fn fail(&mut self, stream: u32, code: ErrorCode, sink: &mut impl Sink) -> Result<(), Broken> {
         self.end(stream, code);
         sink.reset(stream, code, false);
+        self.count_reset()
+    }
+
+    fn count_reset(&mut self) -> Result<(), Broken> {
+        match self.role == Role::Client || self.resets.take(self.now) {
+            true => Ok(()),
+            false => Err(calm(Reached::Resets)),
+        }
     }
 
     fn priority(
@@ -273,8 +283,7 @@ impl Connection {
             (5, _) => ErrorCode::PROTOCOL_ERROR,
             _ => ErrorCode::FRAME_SIZE_ERROR,
         };
-        self.fail(head.stream, code, sink);
-        Ok(())
+        self.fail(head.stream, code, sink)
     }
 
     fn rst_stream(
@@ -294,11 +303,7 @@ impl Connection {
             return self.idle_frame();
         }
         sink.reset(head.stream, code, true);
-        let is_attack = self.role == Role::Server && !self.resets.take(self.now);
-        match is_attack {
-            true => Err(calm(Reached::Resets)),
-            false => Ok(()),
-        }
+        self.count_reset()
     }
 
     fn settings(
@@ -408,14 +413,14 @@ impl Connection {
             return Err(ErrorCode::PROTOCOL_ERROR.into());
         }
         let Some(stream) = self.streams.get_mut(&head.stream) else {
-            return self.idle_frame();
+            // For what was sent before it ended: it comes behind every body.
+            return Ok(());
         };
         stream.send_window += more;
         if more == 0 || stream.send_window > MAX_WINDOW {
-            self.fail(head.stream, code, sink);
-        } else {
-            sink.opened(head.stream);
+            return self.fail(head.stream, code, sink);
         }
+        sink.opened(head.stream);
         Ok(())
     }
 }

@@ -51,8 +51,7 @@ const FOOT: &str = "
 * In TLS 1.3 AES-128 is chosen before AES-256 where a client has both, and who asks for a name that `strict-sni` refuses gets
   the alert `access_denied`. A certificate file that others may read is a warning.
 * A body whose length the server does not say goes on in chunks to a client of HTTP/1.1 that wants its connection closed.
-* HTTP/2 is spoken to clients over TLS that were offered it (`alpn h2,http/1.1`), not yet in clear (`proto h2`) nor to servers,
-  which are not offered `h2`, with a warning. The limits of a connection are Portway's own.
+* HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
 * Of later versions, answers of OCSP are fetched: `ocsp-update on` of a certificate in a list, `ocsp-update.mode`, `.mindelay` and
   `.maxdelay` (also as `tune.ssl.ocsp-update.…`), with `show ssl ocsp-updates` and `update ssl ocsp-response`. They are fetched again when
   half of their time is over, after `maxdelay` at the latest; a certificate that names no responder, or whose issuer is not known, is a warning.
