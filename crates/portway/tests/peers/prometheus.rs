@@ -212,7 +212,8 @@ fn clients_do_not_add_series() {
     .unwrap();
     let stage = Stage::with(scene, &text, &[]);
     let ports = Ports { web, tls, raw };
-    attack(&ports, "stranger", 400);
+    // Each kind with each status.
+    attack(&ports, "stranger", 7 * 400);
     let before = series(&page(&stage));
     attack(&ports, "hostile", 3_000);
     let text = page(&stage);
