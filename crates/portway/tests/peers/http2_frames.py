@@ -21,6 +21,7 @@ class Peer:
         terms.check_hostname, terms.verify_mode = False, ssl.CERT_NONE
         terms.set_alpn_protocols(["h2"])
         plain = socket.create_connection(("127.0.0.1", port))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = terms.wrap_socket(plain, server_hostname="a.example")
         assert self.socket.selected_alpn_protocol() == "h2"
         self.socket.settimeout(20)
