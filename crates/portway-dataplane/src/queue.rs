@@ -47,6 +47,8 @@ pub struct GroupState {
     waiting: AtomicU32,
     /// The most that waited at once.
     peak: AtomicU32,
+    /// The most that may wait at once; 0: no limit.
+    max_pending: AtomicU32,
     /// The most that all targets together may have in flight.
     total: Total,
     /// In the order in which they are served.
@@ -206,6 +208,9 @@ enum Grant {
 pub(crate) struct Place {
     group: Arc<GroupState>,
     waiter: Arc<Waiter>,
+    /// How many waited in the queue of the group and in that of the target as it came, itself included; 0 in the one where it
+    /// does not wait.
+    pub(crate) positions: (u32, u32),
 }
 
 /// A backup takes traffic only while no other target does.
@@ -311,15 +316,6 @@ impl GroupParts {
         target.map_or(0, |target| self.state.limit(&self.targets, target))
     }
 
-    /// True where as many wait for a target as may.
-    pub(crate) fn is_queue_full(&self, index: usize) -> bool {
-        let target = self.targets.get(index);
-        let limit = target
-            .and_then(|it| it.limits())
-            .map_or(0, |it| it.queue.load(Ordering::Relaxed));
-        limit > 0 && target.is_some_and(|target| target.queued() >= limit)
-    }
-
     /// A place at a target, if there is one.
     pub(crate) fn enter(&self, index: usize) -> Option<InFlight> {
         let target = self.targets.get(index)?;
@@ -336,8 +332,8 @@ impl GroupParts {
         }
     }
 
-    /// Joins the queue, behind all whose place in it is not after its own.
-    pub(crate) fn join(&self, wanted: Wanted, tried: Tried, priority: Priority) -> Place {
+    /// Joins the queue, behind all whose place in it is not after its own; `None`: as many wait as may.
+    pub(crate) fn join(&self, wanted: Wanted, tried: Tried, priority: Priority) -> Option<Place> {
         let targets = self.targets.iter().enumerate();
         let tried = targets.filter(|(index, _)| tried.contains(*index));
         let waiter = Arc::new(Waiter(Mutex::new(Grant::Waiting(None))));
@@ -351,11 +347,12 @@ impl GroupParts {
             stays: matches!(wanted, Wanted::Alone(_)),
             tried: tried.map(|(_, target)| Arc::clone(target)).collect(),
         };
-        self.state.join(queued, priority);
-        Place {
+        let positions = self.state.join(queued, priority)?;
+        Some(Place {
             group: Arc::clone(&self.state),
             waiter,
-        }
+            positions,
+        })
     }
 }
 
@@ -370,6 +367,7 @@ impl GroupState {
             full_at: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             peak: AtomicU32::new(0),
+            max_pending: AtomicU32::new(0),
             total: Total::default(),
             queue: Mutex::default(),
             since: Instant::now(),
@@ -410,6 +408,7 @@ impl GroupState {
         let rises = group.targets.iter().any(|it| it.min_connections > 0);
         let full_at = if rises { group.full_connections } else { 0 };
         self.full_at.store(full_at, Ordering::Relaxed);
+        self.max_pending.store(group.max_pending, Ordering::Relaxed);
         let next = Arc::new(Members::of(group, targets));
         let before = {
             let members = self.members.write();
@@ -490,8 +489,13 @@ impl GroupState {
         share.clamp(least.min(most), most)
     }
 
-    fn join(&self, mut queued: Queued, priority: Priority) {
+    /// Its positions; `None`: as many wait as may. Counted and joined under one lock: two that come at once do not both
+    /// have the last place.
+    fn join(&self, mut queued: Queued, priority: Priority) -> Option<(u32, u32)> {
         let mut queue = self.lock();
+        if self.is_queue_full(queued.bound.as_deref()) {
+            return None;
+        }
         let now = self.since.elapsed().as_millis();
         queued.order = priority.at(u64::try_from(now).unwrap_or(u64::MAX));
         let members = self.members();
@@ -499,14 +503,29 @@ impl GroupState {
         let is_there = |it: &Arc<TargetState>| members.find(it).is_some();
         let bound = queued.bound.take().filter(is_there);
         queued.bind(bound, &members);
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        let positions = match &queued.bound {
+            Some(target) => (0, target.queued()),
+            None => (waiting, 0),
+        };
         let place = queue.partition_point(|it| it.order <= queued.order);
         queue.insert(place, queued);
-        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
         drop(queue);
         // A place may have become free before anybody could see us here; whoever frees one after this sees us.
         fence(Ordering::SeqCst);
         self.look_around(&members.targets);
+        Some(positions)
+    }
+
+    /// True where as many wait as may: for the group, or for this target.
+    fn is_queue_full(&self, bound: Option<&TargetState>) -> bool {
+        let is_reached = |waiting: u32, most: u32| most > 0 && waiting >= most;
+        is_reached(self.waiting(), self.max_pending.load(Ordering::Relaxed))
+            || bound.is_some_and(|target| {
+                let most = |limits: &Limits| limits.queue.load(Ordering::Relaxed);
+                is_reached(target.queued(), target.limits().map_or(0, most))
+            })
     }
 
     /// Any of the targets may have room.

@@ -55,8 +55,8 @@ pub(crate) struct Waited {
 /// What came of asking.
 pub(crate) enum Asked {
     Reserved(Reserved),
-    /// In a queue, so many in that of the group and in that of the target, this one included.
-    Waits(Place, (u32, u32)),
+    /// In a queue.
+    Waits(Place),
 }
 
 /// Reserves a place, and waits for one for as long as the group says; `waited` is told how long that took, where it did.
@@ -72,7 +72,8 @@ pub(crate) async fn reserve(
     match at_once(connection, ask, tried)? {
         Asked::Reserved(reserved) => Ok(reserved),
         // Boxed because it is rare, and every exchange would carry it along.
-        Asked::Waits(place, positions) => {
+        Asked::Waits(place) => {
+            let positions = place.positions;
             let began = Instant::now();
             let result = Box::pin(counted(connection, ask, tried, place)).await;
             if let Ok(reserved) = &result
@@ -145,26 +146,17 @@ fn queue(
         Some(_) => Limit::GroupConnections,
         None => Limit::TargetConnections,
     });
-    let most = connection.generation.group(ask.group);
+    let group = connection.generation.group(ask.group);
     let stays =
         |group: &TargetGroup| ask.forced || group.keep_when_down || group.retry_to == RetryTo::Same;
-    let stays = ask.bound.is_some() && most.is_some_and(|(group, _, _)| stays(group));
-    let most = most.map_or(0, |(group, _, _)| group.max_pending);
-    let full = most > 0 && parts.state.waiting() >= most;
-    if full || target.is_some_and(|target| parts.is_queue_full(target)) {
-        return Err(Fault::queue_full());
-    }
+    let stays = ask.bound.is_some() && group.is_some_and(|(group, _, _)| stays(group));
     let wanted = match target {
         None => Wanted::Any,
         Some(target) if stays => Wanted::Alone(target),
         Some(target) => Wanted::One(target),
     };
     let place = parts.join(wanted, tried, ask.priority.unwrap_or(connection.priority()));
-    let positions = match target.and_then(|target| parts.targets.get(target)) {
-        Some(target) => (0, target.queued()),
-        None => (parts.state.waiting(), 0),
-    };
-    Ok(Asked::Waits(place, positions))
+    place.map(Asked::Waits).ok_or(Fault::queue_full())
 }
 
 /// As [`wait`], counted while it waits and when it ends, however it does.

@@ -68,8 +68,12 @@ fn at(targets: &[Arc<TargetState>], slot: Option<InFlight>) -> Option<usize> {
 fn who_waits_turns_to_the_targets_of_now() {
     let (parts, old) = group(&[1]);
     let slot = parts.enter(0).unwrap();
-    let bound = parts.join(Wanted::One(0), Tried::default(), Priority::default());
-    let any = parts.join(Wanted::Any, Tried::default(), Priority::default());
+    let bound = parts
+        .join(Wanted::One(0), Tried::default(), Priority::default())
+        .unwrap();
+    let any = parts
+        .join(Wanted::Any, Tried::default(), Priority::default())
+        .unwrap();
     let (next, new) = group(&[1]);
     let before = parts.state.members();
     let members = next.state.members();
@@ -93,9 +97,14 @@ fn first_come_first_served() {
     let (group, targets) = group(&[1, 1]);
     let (a, b) = (group.enter(0).unwrap(), group.enter(1).unwrap());
     assert!(group.enter(0).is_none() && group.is_full(1));
-    let bound = group.join(Wanted::One(1), Tried::new(), Priority::default());
-    let [first, second] =
-        [(); 2].map(|()| group.join(Wanted::Any, Tried::new(), Priority::default()));
+    let bound = group
+        .join(Wanted::One(1), Tried::new(), Priority::default())
+        .unwrap();
+    let [first, second] = [(); 2].map(|()| {
+        group
+            .join(Wanted::Any, Tried::new(), Priority::default())
+            .unwrap()
+    });
     assert_eq!((group.state.waiting(), targets[1].queued()), (3, 1));
     drop(a);
     assert_eq!(at(&targets, poll(&first)), Some(0));
@@ -112,14 +121,20 @@ fn first_come_first_served() {
 fn who_leaves_frees_its_place() {
     let (group, targets) = group(&[1]);
     let one = group.enter(0).unwrap();
-    let first = group.join(Wanted::Any, Tried::new(), Priority::default());
-    let second = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let first = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
+    let second = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     drop(one);
     // Granted, and never taken.
     drop(first);
     assert!(poll(&second).is_some());
     assert_eq!((group.state.waiting(), targets[0].in_flight()), (0, 0));
-    let gone = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let gone = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     assert!(poll(&gone).is_some());
 }
 
@@ -127,7 +142,9 @@ fn who_leaves_frees_its_place() {
 fn a_target_that_comes_back_serves_who_waits() {
     let (group, targets) = group(&[1]);
     targets[0].set_health(Health::Unhealthy);
-    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let waits = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     assert!(poll(&waits).is_none());
     targets[0].set_health(Health::Healthy);
     assert!(poll(&waits).is_some());
@@ -160,11 +177,13 @@ fn come_and_go((group, targets): (&GroupParts, &[Arc<TargetState>]), most: usize
                             0 => Wanted::One(0),
                             _ => Wanted::Any,
                         };
-                        let place = group.join(bound, Tried::new(), of_class(class));
+                        let place = group.join(bound, Tried::new(), of_class(class)).unwrap();
                         if turn % 7 == 0 {
                             // Some lose patience; they come again.
                             drop(place);
-                            let again = group.join(Wanted::Any, Tried::new(), of_class(-class));
+                            let again = group
+                                .join(Wanted::Any, Tried::new(), of_class(-class))
+                                .unwrap();
                             return wait(&again, &waker);
                         }
                         wait(&place, &waker)
@@ -218,7 +237,7 @@ fn of_class(class: i64) -> Priority {
 fn lower_classes_go_first_and_offsets_move_arrivals() {
     let (group, targets) = group(&[1]);
     let busy = group.enter(0).unwrap();
-    let join = |priority| group.join(Wanted::Any, Tried::new(), priority);
+    let join = |priority| group.join(Wanted::Any, Tried::new(), priority).unwrap();
     let (slow, later) = (
         join(of_class(5)),
         join(Priority::default().with_offset(60_000)),
@@ -227,7 +246,9 @@ fn lower_classes_go_first_and_offsets_move_arrivals() {
     let early = join(Priority::default().with_offset(-60_000));
     let (first, bound) = (
         join(of_class(-1)),
-        group.join(Wanted::One(0), Tried::new(), of_class(-2)),
+        group
+            .join(Wanted::One(0), Tried::new(), of_class(-2))
+            .unwrap(),
     );
     drop(busy);
     for place in [&bound, &first, &early, &one, &other, &later, &slow] {
@@ -250,7 +271,11 @@ fn all_targets_together_have_a_limit() {
     assert!(group.enter(1).is_none() && group.is_full(1));
     assert_eq!(group.is_group_full(), Some((2, 2)));
     let places: Vec<Place> = (0..3)
-        .map(|_| group.join(Wanted::Any, Tried::new(), Priority::default()))
+        .map(|_| {
+            group
+                .join(Wanted::Any, Tried::new(), Priority::default())
+                .unwrap()
+        })
         .collect();
     assert!(places.iter().all(|it| poll(it).is_none()));
     drop(a);
@@ -272,14 +297,18 @@ fn a_limit_that_is_new_holds_for_what_was_there_before() {
     let before = [group.enter(0).unwrap(), group.enter(1).unwrap()];
     group.state.total.set_most(2);
     assert!(group.enter(0).is_none());
-    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let waits = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     assert!(poll(&waits).is_none());
     drop(before);
     let given = poll(&waits);
     assert!(given.is_some());
     // One that is gone is none for those who wait.
     group.state.total.set_most(0);
-    let free = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let free = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     assert!(poll(&free).is_some());
     drop(given);
     assert_eq!(group.is_group_full(), None);
@@ -290,14 +319,20 @@ fn who_may_not_be_served_keeps_nobody_else_waiting() {
     let (group, targets) = limited(3, &[1, 2]);
     let (a, b) = (group.enter(0).unwrap(), group.enter(1).unwrap());
     // The first waits for a target that is full, the second may go to the other.
-    let bound = group.join(Wanted::One(0), Tried::new(), Priority::default());
-    let any = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let bound = group
+        .join(Wanted::One(0), Tried::new(), Priority::default())
+        .unwrap();
+    let any = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     assert!(poll(&bound).is_none());
     let second = poll(&any);
     assert!(second.is_some());
     targets[1].set_health(Health::Unhealthy);
     drop((b, second));
-    let waits = group.join(Wanted::Any, Tried::new(), Priority::default());
+    let waits = group
+        .join(Wanted::Any, Tried::new(), Priority::default())
+        .unwrap();
     drop(a);
     assert_eq!(at(&targets, poll(&bound)), Some(0));
     assert_eq!(at(&targets, poll(&waits)), Some(0));
@@ -317,7 +352,11 @@ fn who_waits_for_a_target_that_is_lost_goes_elsewhere_unless_no_other_will_do() 
             group.state.total.set_most(of_group);
             let [a, b] = [0, 1].map(|index| group.enter(index));
             assert!(a.is_some() && b.is_some());
-            let join = |wanted| group.join(wanted, Tried::new(), Priority::default());
+            let join = |wanted| {
+                group
+                    .join(wanted, Tried::new(), Priority::default())
+                    .unwrap()
+            };
             let [stays, moves] = [Wanted::Alone(0), Wanted::One(0)].map(join);
             assert_eq!(targets[0].queued(), 2);
             lose(&targets[0]);
@@ -488,7 +527,11 @@ fn who_waits_goes_where_those_who_come_go() {
             let (group, targets) = choosing(turn.policy, &turn.all, of_group);
             let busy: Vec<_> = turn.busy.iter().map(|it| group.enter(*it)).collect();
             assert!(busy.iter().all(Option::is_some));
-            let join = |_| group.join(Wanted::Any, Tried::new(), Priority::default());
+            let join = |_| {
+                group
+                    .join(Wanted::Any, Tried::new(), Priority::default())
+                    .unwrap()
+            };
             let places: Vec<Place> = (0..4).map(join).collect();
             let mut held = Vec::new();
             let mut served = || {
@@ -526,7 +569,9 @@ fn who_is_bound_stays_so_where_all_are_tried() {
     let [first, second] = [0, 1].map(|index| group.enter(index));
     targets[0].set_health(Health::Unhealthy);
     targets[1].set_health(Health::Unhealthy);
-    let bound = group.join(Wanted::One(0), Tried::new(), Priority::default());
+    let bound = group
+        .join(Wanted::One(0), Tried::new(), Priority::default())
+        .unwrap();
     assert!(bound.is_bound());
     drop(second);
     assert!(poll(&bound).is_none());
@@ -540,10 +585,55 @@ fn who_is_bound_stays_so_where_all_are_tried() {
 fn a_target_that_drains_keeps_those_who_wait_for_it() {
     let (group, targets) = group(&[1, 1]);
     let [a, _b] = [0, 1].map(|index| group.enter(index));
-    let join = |wanted| group.join(wanted, Tried::new(), Priority::default());
+    let join = |wanted| {
+        group
+            .join(wanted, Tried::new(), Priority::default())
+            .unwrap()
+    };
     let [any, bound] = [Wanted::Any, Wanted::One(0)].map(join);
     targets[0].set_health(Health::Draining);
     drop(a);
     assert_eq!(at(&targets, poll(&bound)), Some(0));
     assert!(poll(&any).is_none());
+}
+
+/// Those that come at once do not share the last place of a queue: whoever is not turned away waits, and no more wait than may.
+#[test]
+fn no_more_wait_than_may() {
+    const THREADS: u32 = 6;
+    for (of_group, of_target, wanted) in [
+        (4, 0, Wanted::Any),
+        (0, 4, Wanted::One(0)),
+        (4, 5, Wanted::One(0)),
+    ] {
+        for _ in 0..300 {
+            let (group, targets) = group(&[1]);
+            group.state.max_pending.store(of_group, Ordering::SeqCst);
+            let limits = targets[0].limits().unwrap();
+            limits.queue.store(of_target, Ordering::SeqCst);
+            let slot = group.enter(0).unwrap();
+            let start = Barrier::new(THREADS as usize);
+            let places: Vec<Option<Place>> = std::thread::scope(|scope| {
+                let threads = (0..THREADS).map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        group.join(wanted, Tried::new(), Priority::default())
+                    })
+                });
+                let threads: Vec<_> = threads.collect();
+                threads.into_iter().map(|it| it.join().unwrap()).collect()
+            });
+            assert_eq!(group.state.waiting(), 4);
+            let mut positions: Vec<(u32, u32)> =
+                places.iter().flatten().map(|it| it.positions).collect();
+            positions.sort_unstable();
+            let expected = |nth| match wanted {
+                Wanted::Any => (nth, 0),
+                Wanted::One(_) | Wanted::Alone(_) => (0, nth),
+            };
+            assert_eq!(positions, [1, 2, 3, 4].map(expected));
+            drop((places, slot));
+            assert_eq!((group.state.waiting(), targets[0].queued()), (0, 0));
+        }
+    }
 }
