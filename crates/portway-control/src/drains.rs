@@ -780,6 +780,7 @@ impl Leaving {
         let groups = self.targets.iter().map(|it| GroupNames {
             name: it.group.name.to_string(),
             targets: vec![it.target.target.name.to_string()],
+            rules: Vec::new(),
         });
         Names {
             listeners: listeners

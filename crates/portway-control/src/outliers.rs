@@ -296,6 +296,10 @@ pub(crate) fn figures(target: &WatchedTarget) -> TargetFigures {
             took: health.last_check.map(|it| it.took),
         }
     });
+    figures.queued = {
+        let queued = target.state.queued();
+        (queued > 0 || target.state.most() > 0).then_some(queued)
+    };
     figures
 }
 

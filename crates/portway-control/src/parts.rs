@@ -17,9 +17,11 @@ use portway_dataplane::service::Services;
 use portway_dataplane::stick_time;
 use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::SocketId;
+use portway_model::action::Rule;
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, StickTable, TargetGroup};
 use portway_model::span::{Origin, Sources};
+use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{GroupNames, Names, Registry};
 use portway_telemetry::zone::Zone;
 use tokio::task::JoinSet;
@@ -401,24 +403,25 @@ pub(crate) fn tables(before: Option<&Plane>, snapshot: &Snapshot) -> Vec<Arc<Tab
     snapshot.stick_tables.iter().map(table).collect()
 }
 
-/// Rules of a listener that have a counter each: more would be more series than anybody looks at.
+/// Rules of a listener or group that have a counter each: more would be more series than anybody looks at.
 const RULES_SHOWN: usize = 100;
 
 pub(crate) fn names(snapshot: &Snapshot, sources: &Sources) -> Names {
-    let of_rules = |listener: &Arc<Listener>| {
-        let rules = listener.rules.request.iter().take(RULES_SHOWN);
-        let called = rules.enumerate().map(|(at, rule)| {
-            let Origin(span) = rule.origin;
-            match (sources.get(span.file), sources.position(span)) {
-                (Some(file), Some(place)) => format!("{}:{}", file.name, place.line),
-                _ => format!("rule {}", at + 1),
-            }
-        });
-        called.collect()
+    let called = |(at, rule): (usize, &Rule<Resolved>)| {
+        let Origin(span) = rule.origin;
+        match (sources.get(span.file), sources.position(span)) {
+            (Some(file), Some(place)) => format!("{}:{}", file.name, place.line),
+            _ => format!("rule {}", at + 1),
+        }
+    };
+    let of_rules = |rules: &[Rule<Resolved>]| {
+        let rules = rules.iter().take(RULES_SHOWN);
+        rules.enumerate().map(called).collect::<Vec<_>>()
     };
     let of_group = |group: &Arc<TargetGroup>| GroupNames {
         name: group.name.to_string(),
         targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
+        rules: of_rules(&group.rules.request),
     };
     Names {
         listeners: snapshot
@@ -426,7 +429,11 @@ pub(crate) fn names(snapshot: &Snapshot, sources: &Sources) -> Names {
             .iter()
             .map(|it| it.known_as.to_string())
             .collect(),
-        rules: snapshot.listeners.iter().map(of_rules).collect(),
+        rules: snapshot
+            .listeners
+            .iter()
+            .map(|it| of_rules(&it.rules.request))
+            .collect(),
         groups: snapshot.groups.iter().map(of_group).collect(),
         refusals: portway_dataplane::refusal_codes(),
     }

@@ -48,6 +48,8 @@ struct Queue {
 pub struct Counts {
     /// Its destination took them.
     pub written: SharedCounter,
+    /// That it was to take without their end, because they were longer than a message may be.
+    pub cut: SharedCounter,
     /// It was behind, or could not write them.
     pub dropped: SharedCounter,
 }

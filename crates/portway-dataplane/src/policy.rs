@@ -117,12 +117,19 @@ pub(crate) struct Position {
     action: usize,
     /// Only rules that forward are left.
     accepted: bool,
+    /// The place of the rule that chose the target, from 1; 0: none has.
+    chose: usize,
 }
 
 impl Position {
     /// The place of the rule that was asked last, from 1; 0: none was.
     pub(crate) fn asked(&self) -> usize {
         self.rule
+    }
+
+    /// The place of the rule that chose the target, from 1; 0: none has.
+    pub(crate) fn chose(&self) -> usize {
+        self.chose
     }
 }
 
@@ -242,7 +249,12 @@ fn actions(
             x.ledger.last_rule = rule.origin;
             break;
         }
-        if let Some(decision) = perform(x, action, side, rule.origin) {
+        let used = x.kept.used;
+        let decision = perform(x, action, side, rule.origin);
+        if matches!(action, Action::UseTarget(_)) && used != x.kept.used {
+            at.chose = at.rule;
+        }
+        if let Some(decision) = decision {
             if matches!(
                 decision,
                 Decision::WaitForPassword | Decision::WaitForKeys(_)

@@ -211,6 +211,8 @@ pub(crate) struct Place {
     /// How many waited in the queue of the group and in that of the target as it came, itself included; 0 in the one where it
     /// does not wait.
     pub(crate) positions: (u32, u32),
+    /// The target that it waited for as it came, if only one would do.
+    alone: Option<usize>,
 }
 
 /// A backup takes traffic only while no other target does.
@@ -352,6 +354,7 @@ impl GroupParts {
             group: Arc::clone(&self.state),
             waiter,
             positions,
+            alone: wanted.target().filter(|_| positions.1 > 0),
         })
     }
 }
@@ -663,6 +666,11 @@ impl Waiter {
 }
 
 impl Place {
+    /// The target that it waited for as it came, if only one would do.
+    pub(crate) fn awaited(&self) -> Option<usize> {
+        self.alone
+    }
+
     /// The place at a target of the group, once there is one; `None`: there will be none.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<InFlight>> {
         let mut grant = self.waiter.grant();

@@ -562,6 +562,10 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
         metrics.fault(fault.code);
     }
     statistics::end_of_connection(connection, passed);
+    if passed.group.is_some() {
+        let lasted = passed.started.elapsed();
+        metrics.connection_duration.observe(lasted);
+    }
     if !passed.logged {
         log_connection(connection, passed);
     }

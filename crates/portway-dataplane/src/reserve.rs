@@ -12,7 +12,7 @@ use portway_core::balance::{Key, NoTarget, Tried};
 use portway_core::priority::Priority;
 use portway_model::choice::RetryTo;
 use portway_model::snapshot::{GroupId, TargetGroup};
-use portway_telemetry::metrics::{GroupMetrics, Limit};
+use portway_telemetry::metrics::{GroupMetrics, Limit, TargetMetrics};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -166,24 +166,39 @@ async fn counted(
     tried: &mut Tried,
     place: Place,
 ) -> Result<Reserved, Fault> {
-    let _pending = Pending::new(connection.of_group(ask.group));
+    let alone = place.awaited();
+    let alone = alone.map(|target| connection.of_target(ask.group, target));
+    let _pending = Pending::new(connection.of_group(ask.group), alone);
     wait(connection, ask, tried, place).await
 }
 
 /// Counts somebody who waits.
-struct Pending(Arc<GroupMetrics>, Instant);
+struct Pending {
+    group: Arc<GroupMetrics>,
+    /// That of the target that was waited for alone at first.
+    target: Option<Arc<TargetMetrics>>,
+    since: Instant,
+}
 
 impl Pending {
-    fn new(metrics: &Arc<GroupMetrics>) -> Self {
-        metrics.queued.up();
-        Self(Arc::clone(metrics), Instant::now())
+    fn new(group: &Arc<GroupMetrics>, target: Option<&Arc<TargetMetrics>>) -> Self {
+        group.queued.up();
+        Self {
+            group: Arc::clone(group),
+            target: target.cloned(),
+            since: Instant::now(),
+        }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.queued.down();
-        self.0.queue_time.observe(self.1.elapsed());
+        let waited = self.since.elapsed();
+        self.group.queued.down();
+        self.group.queue_time.observe(waited);
+        if let Some(target) = &self.target {
+            target.queue_time.counters().observe(waited);
+        }
     }
 }
 

@@ -165,6 +165,8 @@ pub(crate) struct Progress {
     position: Position,
     /// The place of the listener's rule that took the request, from 1; 0: none has, or it is counted.
     ruled: usize,
+    /// The same of the rule of the group that decided it.
+    group_ruled: usize,
 }
 
 /// Which of the two lists of a listener or group that a request runs through.
@@ -182,6 +184,7 @@ impl Progress {
             list: List::First,
             position: Position::default(),
             ruled: 0,
+            group_ruled: 0,
         };
         if let Some(group) = group {
             progress.chosen(x, group);
@@ -198,8 +201,10 @@ impl Progress {
 
     /// The rule that was asked last took the request.
     fn note_rule(&mut self) {
-        if self.group.is_none() && matches!(self.list, List::Request) {
-            self.ruled = self.position.asked();
+        match (self.list, self.group) {
+            (List::First, _) => {}
+            (List::Request, None) => self.ruled = self.position.asked(),
+            (List::Request, Some(_)) => self.group_ruled = self.position.asked(),
         }
     }
 
@@ -209,12 +214,17 @@ impl Progress {
         self.count_ruled(x);
     }
 
-    /// Counts the rule that took the request, if one has.
+    /// Counts the rules that took the request, if any has.
     fn count_ruled(&mut self, x: &Exchange<'_>) {
+        let connection = x.connection;
         if let Some(rule) = std::mem::take(&mut self.ruled).checked_sub(1) {
-            let connection = x.connection;
             let listener = connection.listener.index();
             connection.shard().rule(listener, rule).add(1);
+        }
+        if let Some(group) = self.group
+            && let Some(rule) = std::mem::take(&mut self.group_ruled).checked_sub(1)
+        {
+            connection.shard().group_rule(group.index(), rule).add(1);
         }
     }
 
@@ -234,7 +244,7 @@ fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
     let decision = decide_by(x, progress, |x, asked, at| {
         policy::resume(x, asked.rules, asked.router, Side::Request, at)
     });
-    if progress.ruled > 0 {
+    if progress.ruled | progress.group_ruled > 0 {
         progress.count_ruled(x);
     }
     decision
@@ -288,7 +298,10 @@ pub(crate) fn decide_by(
                     progress.list = List::Request;
                     progress.position = Position::default();
                 }
-                (List::Request, Some(group)) => return Decision::Forward(group),
+                (List::Request, Some(group)) => {
+                    progress.group_ruled = progress.position.chose();
+                    return Decision::Forward(group);
+                }
                 (List::Request, None) => return Decision::Undecided,
             },
             ended => {

@@ -78,6 +78,9 @@ pub const CHECK_EXPECT: (u16, u16) = (200, 399);
 
 /// Bytes of a syslog message at most: what RFC 3164 section 4.1 demands of every receiver, HAProxy's default.
 pub const SYSLOG_LENGTH: u16 = 1024;
+/// Bytes of a message over UDP at most, whatever is configured: what a datagram can carry (65535 bytes with the headers of IPv4 and
+/// UDP).
+pub const SYSLOG_DATAGRAM: u16 = 65507;
 /// The level of access records: HAProxy's.
 pub const ACCESS_LEVEL: crate::log::LogLevel = crate::log::LogLevel::Info;
 

@@ -29,8 +29,9 @@ pub struct Syslog {
     pub max_level: LogLevel,
     /// Messages more important than this are sent with this level. [`LogLevel::Emerg`]: none is changed.
     pub min_level: LogLevel,
-    /// Bytes of a message at most, with its header, without its line feed; the rest is cut off. 80–65535.
-    pub length: u16,
+    /// Bytes of a message at most, with its header, without its line feed; the rest is cut off. 80–65535. `None`: as many as what is
+    /// sent there needs, [`Self::most`].
+    pub length: Option<u16>,
     /// The tag of the header; `None`: the name of the program.
     pub tag: Option<String>,
     /// The host name of the header; `None`: none in [`SyslogForm::Local`], `localhost` in [`SyslogForm::Rfc3164`], `-` in
@@ -51,11 +52,24 @@ impl Syslog {
             facility: Facility::Local0,
             max_level: LogLevel::Debug,
             min_level: LogLevel::Emerg,
-            length: crate::defaults::SYSLOG_LENGTH,
+            length: None,
             tag: None,
             hostname: None,
             sample: None,
             framing: SyslogFraming::LineFeed,
+        }
+    }
+
+    /// Bytes of a message at most, where it is a record that is of no use once it is cut (`whole`), or a line for people.
+    pub fn most(&self, whole: bool) -> u16 {
+        let default = match whole {
+            true => u16::MAX,
+            false => crate::defaults::SYSLOG_LENGTH,
+        };
+        let length = self.length.unwrap_or(default);
+        match &self.to {
+            SyslogAddress::Udp { .. } => length.min(crate::defaults::SYSLOG_DATAGRAM),
+            _ => length,
         }
     }
 }

@@ -1215,14 +1215,20 @@ fn settings() {
     );
     let syslog = |length, tag: Option<&str>| {
         LogDestination::Syslog(Syslog {
-            length,
+            length: Some(length),
             tag: tag.map(str::to_owned),
             ..Syslog::new(SyslogAddress::Unix("/dev/log".into()))
         })
     };
     check(
-        |d| d.listeners[0].access_log = Some(at(23, log(syslog(80, Some("haproxy"))))),
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(2048, Some("haproxy"))))),
         &[],
+    );
+    check(
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(80, None)))),
+        &[
+            "warning P0105 @24: records in JSON that have more than 80 bytes are cut off here, and are no JSON then | take `length` out, or write at least 2048",
+        ],
     );
     check(
         |d| {

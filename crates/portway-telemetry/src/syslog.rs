@@ -44,12 +44,18 @@ pub struct Framer {
     dates: Dates,
     /// The position of the last message in its round of the sample.
     position: u32,
+    /// Bytes of a message at most.
+    most: usize,
+    /// Messages that were longer, since that was asked last.
+    cut: u64,
 }
 
 impl Framer {
-    /// A maker of messages as `syslog` says.
-    pub fn new(syslog: Syslog, speaker: &Speaker) -> Framer {
+    /// A maker of messages as `syslog` says; `whole`: they are records that are of no use once they are cut.
+    pub fn new(syslog: Syslog, speaker: &Speaker, whole: bool) -> Framer {
         Framer {
+            most: syslog.most(whole).into(),
+            cut: 0,
             middle: middle(&syslog, speaker),
             dates: Dates::new(speaker.zone.clone()),
             syslog,
@@ -64,11 +70,18 @@ impl Framer {
         }
         let start = out.len();
         self.header(message, out);
-        let length = usize::from(self.syslog.length);
         out.extend_from_slice(message.text);
-        out.truncate(start + length);
+        if out.len() > start + self.most {
+            out.truncate(start + self.most);
+            self.cut += 1;
+        }
         out.push(b'\n');
         true
+    }
+
+    /// Messages that were cut off because they were too long, since this was asked last.
+    pub fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.cut)
     }
 
     /// Whether the next message is one of those that are sent.
@@ -177,7 +190,7 @@ mod tests {
 
     #[track_caller]
     fn check(syslog: Syslog, expected: &str) {
-        let mut framer = Framer::new(syslog, &speaker());
+        let mut framer = Framer::new(syslog, &speaker(), false);
         let out = written(&mut framer, LogLevel::Info, "a b");
         assert_eq!(out.as_deref(), Some(expected));
     }
@@ -242,7 +255,7 @@ mod tests {
                 min_level: min,
                 ..syslog(SyslogForm::Short)
             };
-            let mut framer = Framer::new(syslog, &speaker());
+            let mut framer = Framer::new(syslog, &speaker(), false);
             assert_eq!(written(&mut framer, level, "a").as_deref(), expected);
         };
         use LogLevel::{Debug, Emerg, Info, Notice, Warning};
@@ -263,7 +276,7 @@ mod tests {
             text: &[b'x'; 300],
         };
         let mut out = Vec::new();
-        Framer::new(syslog(SyslogForm::Rfc5424), &speaker()).write(&message, &mut out);
+        Framer::new(syslog(SyslogForm::Rfc5424), &speaker(), false).write(&message, &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         assert!(
             text.contains(" haproxy 23815 - [a@1 b=\"c\"] xxx"),
@@ -271,12 +284,51 @@ mod tests {
         );
         for form in SyslogForm::ALL {
             let syslog = Syslog {
-                length: 100,
+                length: Some(100),
                 ..syslog(*form)
             };
             let mut out = Vec::new();
-            Framer::new(syslog, &speaker()).write(&message, &mut out);
+            let mut framer = Framer::new(syslog, &speaker(), true);
+            framer.write(&message, &mut out);
             assert_eq!((out.len(), out.last()), (101, Some(&b'\n')), "{form:?}");
+            assert_eq!((framer.take_cut(), framer.take_cut()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn records_that_must_be_whole_have_more_room() {
+        let udp = SyslogAddress::Udp {
+            host: "a".into(),
+            port: 514,
+        };
+        let unix = SyslogAddress::Unix("/dev/log".into());
+        for (to, whole, most) in [
+            (&udp, false, 1024),
+            (&unix, false, 1024),
+            (&udp, true, 65_507),
+            (&unix, true, 65_535),
+            (&SyslogAddress::Stdout, true, 65_535),
+        ] {
+            let syslog = Syslog {
+                form: SyslogForm::Raw,
+                ..Syslog::new(to.clone())
+            };
+            for (length, cut) in [(most, 0), (most + 1, 1)] {
+                let mut framer = Framer::new(syslog.clone(), &speaker(), whole);
+                let mut out = Vec::new();
+                let message = Message {
+                    level: LogLevel::Info,
+                    at: UNIX_EPOCH,
+                    structured: b"",
+                    text: &vec![b'x'; length],
+                };
+                framer.write(&message, &mut out);
+                assert_eq!(
+                    (out.len(), framer.take_cut()),
+                    (most + 1, cut),
+                    "{to} {whole}"
+                );
+            }
         }
     }
 
@@ -287,7 +339,7 @@ mod tests {
             max_level: LogLevel::Info,
             ..syslog(SyslogForm::Raw)
         };
-        let mut framer = Framer::new(syslog, &speaker());
+        let mut framer = Framer::new(syslog, &speaker(), false);
         let mut sent = Vec::new();
         for (index, level) in [LogLevel::Info; 7].into_iter().enumerate() {
             // What the level leaves out does not count.

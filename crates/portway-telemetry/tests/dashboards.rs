@@ -62,7 +62,7 @@ fn check(expression: &str) -> BTreeSet<&'static str> {
                     "limit" => Limit::ALL.iter().any(|it| it.name() == value),
                     "code" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value),
                     "result" => [
-                        "ok", "failed", "ended", "cut_off", "passed", "written", "dropped",
+                        "ok", "failed", "ended", "cut_off", "passed", "written", "dropped", "cut",
                         "evicted", "refused", "revoked",
                     ]
                     .contains(&value),

@@ -48,14 +48,14 @@ fn docs_metrics_md() {
     let bounds: Vec<&str> = BUCKET_BOUNDS.iter().map(|(_, text)| *text).collect();
     write!(
         page,
-        "\nUpper bounds of histogram buckets, in seconds: {}.\n",
+        "\nUpper bounds of histogram buckets, in seconds: {}; of the duration of connections sixty times as much, up to an hour.\n",
         bounds.join(", ")
     )
     .expect("a String");
     write!(
         page,
         "\nHistograms of targets are made when there is something to count, and left out before: each worker has 320 bytes for one that it\n\
-         has asked, and 320 more where TLS is spoken. The first {MOST_TARGET_HISTOGRAMS} targets of the configuration are shown with theirs.\n"
+         has asked, 320 more where TLS is spoken, and 136 where somebody has waited for it alone. The first {MOST_TARGET_HISTOGRAMS} targets of the configuration are shown with theirs.\n"
     )
     .expect("a String");
     page.push_str("\n## Limits\n\nValues of the label `limit`, and what happens when the limit is reached.\n\n");

@@ -22,6 +22,7 @@ use portway_dataplane::access_log::{
     Batch, Counts, LogSender, LogSink, LogStream, Mark, Packet, channel,
 };
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::LogFormat;
 use portway_model::log::{LogDestination, LogLevel, Syslog, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span, Spanned};
@@ -73,7 +74,10 @@ pub struct Known(HashMap<(Place, Shape), (LogSender, usize)>);
 
 /// What makes the lines of one destination others than those of another at the same place: what syslog gets, and what this
 /// machine is called there. `None`: they are plain.
-type Shape = Option<(Syslog, String)>;
+type Shape = Option<(Syslog, String, Whole)>;
+
+/// Whether lines are records that are of no use once they are cut.
+type Whole = bool;
 
 /// Tells one writer to open its file anew.
 #[derive(Debug, Clone)]
@@ -153,7 +157,12 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     /// The sink for these destinations; `None` where there are none. What cannot be opened is reported.
-    fn sink(&mut self, whose: &str, to: &[LogDestination], span: Span) -> Option<LogSink> {
+    fn sink(
+        &mut self,
+        whose: &str,
+        (to, whole): (&[LogDestination], Whole),
+        span: Span,
+    ) -> Option<LogSink> {
         let mut senders = Vec::with_capacity(to.len());
         let mut marked = false;
         for destination in to {
@@ -162,7 +171,7 @@ impl Opening<'_> {
                 LogDestination::Stdout | LogDestination::File(_) => None,
                 LogDestination::Syslog(syslog) => {
                     marked = true;
-                    Some((syslog.clone(), self.speaker.hostname.clone()))
+                    Some((syslog.clone(), self.speaker.hostname.clone(), whole))
                 }
             };
             match self.sender(place, shape) {
@@ -211,8 +220,9 @@ impl Opening<'_> {
         let form = form.unwrap_or_else(|| {
             writer.forms.push(match &shape {
                 None => Form::Plain,
-                Some((syslog, _)) => {
-                    Form::Syslog(Box::new(Framer::new(syslog.clone(), &self.speaker)))
+                Some((syslog, _, whole)) => {
+                    let framer = Framer::new(syslog.clone(), &self.speaker, *whole);
+                    Form::Syslog(Box::new(framer))
                 }
             });
             writer.shapes.push(shape);
@@ -265,18 +275,22 @@ pub fn open(snapshot: &Snapshot, sources: &Sources, at_work: &Known) -> (OpenLog
     for listener in &snapshot.listeners {
         let span = listener.origin.0;
         let whose = format!("listener `{}`", listener.name);
-        let to = listener.access_log.as_ref().map(|log| log.to.as_slice());
-        let sink = opening.sink(&whose, to.unwrap_or_default(), span);
+        let log = listener.access_log.as_ref();
+        let to = log.map_or((&[][..], false), |log| {
+            (&log.to[..], matches!(log.format, LogFormat::Json))
+        });
+        let sink = opening.sink(&whose, to, span);
         open.sinks.push(sink);
-        let teller = opening.sink(&whose, &listener.log, span);
+        let teller = opening.sink(&whose, (&listener.log, false), span);
         open.tellers.listeners.push(teller);
     }
     for group in &snapshot.groups {
         let whose = format!("target group `{}`", group.name);
-        let teller = opening.sink(&whose, &group.log, group.origin.0);
+        let teller = opening.sink(&whose, (&group.log, false), group.origin.0);
         open.tellers.groups.push(teller);
     }
-    open.tellers.process = opening.sink("the process", &snapshot.process.log, Span::NONE);
+    let to = (&snapshot.process.log[..], false);
+    open.tellers.process = opening.sink("the process", to, Span::NONE);
     open.tellers.traces = opening.collector(snapshot.process.traces.as_ref());
     open.writers = opening.writers;
     (open, opening.found)
@@ -432,16 +446,18 @@ impl LogWriters {
 
     /// What became of the records for each place, in the order of their names; one that is left and written to again counts once.
     pub fn figures(&self) -> Vec<LogFigures> {
-        let mut sums: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        let mut sums: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
         for (place, counts) in &self.counts {
             let sum = sums.entry(place).or_default();
             sum[0] += counts.written.value();
             sum[1] += counts.dropped.value();
+            sum[2] += counts.cut.value();
         }
         let figures = sums.into_iter().map(|(place, sum)| LogFigures {
             destination: place.to_owned(),
             written: sum[0],
             dropped: sum[1],
+            cut: sum[2],
         });
         figures.collect()
     }
@@ -530,6 +546,11 @@ impl Writer {
                 continue;
             };
             let messages = form.messages(&packet.batch, (&mut bytes, &mut ends));
+            let cut = match form {
+                Form::Plain => 0,
+                Form::Syslog(framer) => framer.take_cut(),
+            };
+            counts.cut.add(cut);
             let process = metrics.process();
             let written = output.write(&messages, |error| {
                 // That it is not its turn to be connected to again says less than why it was not the last time.

@@ -106,7 +106,7 @@ fn one(to: LogDestination, metrics: &Arc<Registry>) -> (LogSink, LogWriters) {
         by_place: HashMap::new(),
         found: Diagnostics::default(),
     };
-    let sink = opening.sink("a test", &[to], snapshot.listeners[0].origin.0);
+    let sink = opening.sink("a test", (&[to], false), snapshot.listeners[0].origin.0);
     assert!(opening.found.is_empty(), "{:?}", opening.found);
     let open = OpenLogs {
         sinks: vec![sink.clone()],

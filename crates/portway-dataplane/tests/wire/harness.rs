@@ -342,6 +342,7 @@ fn names(snapshot: &Snapshot) -> Names {
             .map(|group| GroupNames {
                 name: group.name.to_string(),
                 targets: group.targets.iter().map(|t| t.name.to_string()).collect(),
+                rules: Vec::new(),
             })
             .collect(),
         rules: Vec::new(),

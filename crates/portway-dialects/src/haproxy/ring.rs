@@ -6,6 +6,7 @@
 use super::proxy::{LENGTHS, known};
 use super::sections::{Section, SectionKind};
 use super::{Line, Reader, Word, units};
+use portway_model::defaults;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::log::{Syslog, SyslogAddress, SyslogForm, SyslogFraming};
 use portway_model::span::{Span, Spanned};
@@ -82,6 +83,7 @@ pub(crate) fn destinations(
         reader.push(wrong);
         return Vec::new();
     }
+    let asked = line.value.length.unwrap_or(defaults::SYSLOG_LENGTH);
     let of_server = |(to, framing): &(SyslogAddress, SyslogFraming)| {
         let syslog = Syslog {
             to: to.clone(),
@@ -89,7 +91,7 @@ pub(crate) fn destinations(
             form: ring.form,
             length: ring
                 .length
-                .map_or(line.value.length, |it| it.min(line.value.length)),
+                .map_or(line.value.length, |it| Some(it.min(asked))),
             ..line.value.clone()
         };
         Spanned::new(syslog, line.span)

@@ -217,9 +217,7 @@ fn read_syslog(item: &Item, reader: &mut Reader<'_>) -> Option<Syslog> {
     if let Some(level) = table.optional("min_level", reader) {
         syslog.min_level = level;
     }
-    if let Some(length) = table.optional("length", reader) {
-        syslog.length = length;
-    }
+    syslog.length = table.optional("length", reader);
     if let Some(framing) = table.optional("framing", reader) {
         syslog.framing = framing;
     }
@@ -246,8 +244,9 @@ fn write_syslog(syslog: &Syslog) -> Out {
     let (max, min) = (syslog.max_level, syslog.min_level);
     entry("max_level", max != default.max_level, max.write());
     entry("min_level", min != default.min_level, min.write());
-    let length = syslog.length;
-    entry("length", length != default.length, length.write());
+    if let Some(length) = syslog.length {
+        entry("length", true, length.write());
+    }
     if let Some(tag) = &syslog.tag {
         entry("tag", true, Out::text(tag));
     }

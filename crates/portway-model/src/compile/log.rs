@@ -15,6 +15,9 @@ use crate::stage::{Named, Resolved};
 
 /// Bytes of a syslog message at least, as HAProxy has it: a header must fit.
 pub const MIN_SYSLOG_LENGTH: u16 = 80;
+/// Bytes that a message of syslog with a record in JSON should have room for: what receivers should take at least (RFC 5424, section
+/// 6.1).
+const JSON_SYSLOG_LENGTH: u16 = 2048;
 
 /// What remains of destinations once they are checked.
 pub(super) fn destinations(drafts: &[Spanned<LogDestination>]) -> Vec<LogDestination> {
@@ -46,17 +49,20 @@ impl Compiler<'_> {
         if let LogFormat::Template(template) = form {
             self.check_template(place, template);
         }
-        let form = convert::log_format(self, form);
+        let converted = convert::log_format(self, form);
         let error_format = self.log_template(place, error_format.as_ref());
         let structured_data = self.log_template(place, structured_data.as_ref());
         self.check_log_destinations(to);
+        if matches!(form, LogFormat::Json) {
+            self.check_room_for_json(to);
+        }
         let mut to = destinations(to);
         if to.is_empty() {
             to.push(LogDestination::Stdout);
         }
         let given = |setting: &Option<Spanned<bool>>| setting.is_some_and(|it| it.value);
         Ok(AccessLog {
-            format: form?,
+            format: converted?,
             to,
             error_format: error_format?,
             structured_data: structured_data?,
@@ -117,6 +123,23 @@ impl Compiler<'_> {
         }
     }
 
+    /// A record that is cut off is no JSON.
+    fn check_room_for_json(&mut self, drafts: &[Spanned<LogDestination>]) {
+        for to in drafts {
+            if let LogDestination::Syslog(syslog) = &to.value
+                && let Some(length) = syslog.length
+                && (MIN_SYSLOG_LENGTH..JSON_SYSLOG_LENGTH).contains(&length)
+            {
+                let message = format!(
+                    "records in JSON that have more than {length} bytes are cut off here, and are no JSON then"
+                );
+                let help = format!("take `length` out, or write at least {JSON_SYSLOG_LENGTH}");
+                self.found
+                    .push(Diagnostic::warning(Code::Conflict, to.span, message).help(help));
+            }
+        }
+    }
+
     fn check_syslog(&mut self, to: &Spanned<&Syslog>) {
         let Syslog {
             to: address,
@@ -136,7 +159,7 @@ impl Compiler<'_> {
         if let SyslogAddress::Unix(path) = address {
             check_file(&mut self.found, "the syslog socket", path, to.span);
         }
-        if *length < MIN_SYSLOG_LENGTH {
+        if let Some(length) = length.filter(|it| *it < MIN_SYSLOG_LENGTH) {
             let message = format!("{length} is out of range for the length of a syslog message");
             let help = format!("from {MIN_SYSLOG_LENGTH} to {}", u16::MAX);
             self.found

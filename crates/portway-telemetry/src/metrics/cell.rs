@@ -174,9 +174,9 @@ pub const BUCKET_BOUNDS: [(Duration, &str); 15] = [
     (Duration::from_secs(60), "60"),
 ];
 
-/// How many durations fell into each bucket, with a single writer.
+/// How many durations fell into each bucket, with a single writer. Bounds are [`BUCKET_BOUNDS`], `TIMES` as long.
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub struct Histogram<const TIMES: u32 = 1> {
     /// Not cumulative; one for each bound.
     buckets: [Counter; BUCKET_BOUNDS.len()],
     beyond: Counter,
@@ -184,11 +184,14 @@ pub struct Histogram {
     sum: Counter,
 }
 
-impl Histogram {
+/// For what lasts: up to an hour.
+pub type LongHistogram = Histogram<60>;
+
+impl<const TIMES: u32> Histogram<TIMES> {
     /// Counts a duration; only the worker that owns the shard may.
     #[inline]
     pub fn observe(&self, duration: Duration) {
-        let bucket = BUCKET_BOUNDS.partition_point(|(bound, _)| *bound < duration);
+        let bucket = BUCKET_BOUNDS.partition_point(|(bound, _)| *bound * TIMES < duration);
         self.buckets.get(bucket).unwrap_or(&self.beyond).add(1);
         self.sum.add(duration.as_nanos() as u64);
     }
@@ -214,8 +217,11 @@ mod tests {
     #[test]
     fn buckets_include_their_bound() {
         let check = |micros: u64, expected: usize| {
-            let histogram = Histogram::default();
+            let histogram: Histogram = Histogram::default();
             histogram.observe(Duration::from_micros(micros));
+            let long = LongHistogram::default();
+            long.observe(Duration::from_micros(micros * 60));
+            assert!(long.counts().eq(histogram.counts()), "{micros} µs");
             let found = histogram.counts().position(|count| count == 1);
             assert_eq!(found, Some(expected), "{micros} µs");
             assert_eq!(histogram.sum(), Duration::from_micros(micros));

@@ -26,6 +26,8 @@ pub struct LogFigures {
     pub written: u64,
     /// Records that it has not, because its writer was behind or could not write.
     pub dropped: u64,
+    /// Records that were cut off because they were longer than their messages may be, written or not.
+    pub cut: u64,
 }
 
 /// The health checks of a target.

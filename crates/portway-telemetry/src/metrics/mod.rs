@@ -24,7 +24,10 @@ mod totals;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
+pub use cell::{
+    AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, LongHistogram,
+    SharedCounter,
+};
 use family::PerLimit;
 pub use family::{Drained, Family, Kind, Limit, NameResult, OcspResult};
 pub use figures::{CheckFigures, LogFigures, TableFigures};
@@ -62,6 +65,8 @@ pub struct GroupNames {
     pub name: String,
     /// Names of its targets.
     pub targets: Vec<String>,
+    /// What its rules for requests are called, the first hundred of them.
+    pub rules: Vec<String>,
 }
 
 /// What the registry of a next snapshot is to keep beside what has the same name.
@@ -231,10 +236,16 @@ impl Registry {
         for (name, metrics) in listeners.zip(&shard.listeners) {
             kept.listeners.insert(name, metrics);
         }
-        let numbers = (0..names.listeners.len()).map(|at| (names, at));
-        let leaving_numbers = (0..leaving.listeners.len()).map(|at| (leaving, at));
-        for ((of, at), rules) in numbers.chain(leaving_numbers).zip(&shard.rules) {
-            rules.keep(of, at, &mut kept.rules);
+        let owners = names.rules_of_listeners();
+        for (owner, rules) in owners.chain(leaving.rules_of_listeners()).zip(&shard.rules) {
+            rules.keep(owner, &mut kept.rules);
+        }
+        let owners = names.rules_of_groups();
+        for (owner, rules) in owners
+            .chain(leaving.rules_of_groups())
+            .zip(&shard.group_rules)
+        {
+            rules.keep(owner, &mut kept.group_rules);
         }
         let groups = names.groups.iter().chain(&leaving.groups);
         for (names, group) in groups.zip(&shard.groups) {
@@ -263,6 +274,7 @@ struct Kept<'a> {
     worker: Option<&'a Arc<WorkerMetrics>>,
     listeners: HashMap<&'a str, &'a Arc<ListenerMetrics>>,
     rules: rules::Kept<'a>,
+    group_rules: rules::Kept<'a>,
     groups: HashMap<&'a str, &'a Arc<GroupMetrics>>,
     targets: HashMap<(&'a str, &'a str), &'a Arc<TargetMetrics>>,
 }

@@ -1,5 +1,6 @@
 //! All counters as Prometheus text (exposition format 0.0.4, `text/plain; version=0.0.4`).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -167,6 +168,8 @@ pub struct TargetFigures {
     pub ejections: [(&'static str, u64); 5],
     /// Its checks; `None`: it is not checked.
     pub checks: Option<CheckFigures>,
+    /// How many wait for it alone; `None`: it has no limit.
+    pub queued: Option<u32>,
 }
 
 impl From<TargetHealth> for TargetFigures {
@@ -176,6 +179,7 @@ impl From<TargetHealth> for TargetFigures {
             health,
             ejections,
             checks: None,
+            queued: None,
         }
     }
 }
@@ -310,6 +314,7 @@ impl Registry {
                 for it in process.logs {
                     page.sample(&[&it.destination, "written"], it.written.into());
                     page.sample(&[&it.destination, "dropped"], it.dropped.into());
+                    page.unless_zero(&[&it.destination, "cut"], it.cut.into());
                 }
             }
             Family::LimitReached => {
@@ -351,7 +356,19 @@ impl Registry {
                     page.histogram(name, blocks.map(|l| &l.request_duration));
                 }
             }
+            Family::ListenerConnectionDuration => {
+                for (name, blocks) in self.by_listener() {
+                    page.histogram_if_any(&[name], blocks.map(|l| &l.connection_duration));
+                }
+            }
             Family::GroupRequests => self.group_classes(page),
+            Family::GroupRuleRequests => {
+                for (group, rule, requests) in self.group_rule_requests() {
+                    page.unless_zero(&[group, rule], requests.into());
+                }
+            }
+            Family::GroupReceivedBytes => self.groups(page, |g| g.received_bytes.value()),
+            Family::GroupSentBytes => self.groups(page, |g| g.sent_bytes.value()),
             Family::GroupRetries => self.groups(page, |g| g.retries.total()),
             Family::GroupRetriesRefused => self.groups(page, |g| g.retries_refused.value()),
             Family::GroupRetriedFailures => self.retried_failures(page),
@@ -376,8 +393,16 @@ impl Registry {
             Family::TargetConnectionsReused => self.targets(page, |t| t.connections_reused.value()),
             Family::TargetConnectionsOpen => self.targets(page, |t| t.connections_open.value()),
             Family::TargetConnectionsIdle => self.targets(page, |t| t.connections_idle.value()),
-            Family::TargetResponseTime => self.target_histograms(page, |t| &t.response),
-            Family::TargetConnectTime => self.target_histograms(page, |t| &t.connect),
+            Family::TargetResponseTime => {
+                self.target_histograms(page, |t| t.durations.counted().map(|it| &it.response))
+            }
+            Family::TargetConnectTime => {
+                self.target_histograms(page, |t| t.durations.counted().map(|it| &it.connect))
+            }
+            Family::TargetReceivedBytes => self.targets(page, |t| t.received_bytes.value()),
+            Family::TargetSentBytes => self.targets(page, |t| t.sent_bytes.value()),
+            Family::TargetQueued => self.queued(page, targets),
+            Family::TargetQueueTime => self.target_histograms(page, |t| t.queue_time.counted()),
             Family::TargetTlsHandshakes => self.target_handshakes(page),
             Family::TargetTlsFailures => self.target_handshake_failures(page),
             Family::TargetTlsResumptions => self.target_resumptions(page),
@@ -455,6 +480,17 @@ impl Registry {
             for (target, name) in names.targets.iter().enumerate() {
                 if let Some(checks) = targets(group, target).checks {
                     each([&names.name, name], checks);
+                }
+            }
+        }
+    }
+
+    /// Who waits for each target that has a limit.
+    fn queued(&self, page: &mut Page<'_>, targets: &dyn Fn(usize, usize) -> TargetFigures) {
+        for (group, names) in self.names.groups.iter().enumerate() {
+            for (target, name) in names.targets.iter().enumerate() {
+                if let Some(queued) = targets(group, target).queued {
+                    page.sample(&[&names.name, name], queued.into());
                 }
             }
         }
@@ -661,25 +697,25 @@ impl Page<'_> {
     }
 
     /// The same, unless nothing was counted.
-    pub(super) fn histogram_if_any<'h>(
+    pub(super) fn histogram_if_any<'h, const TIMES: u32>(
         &mut self,
         values: &[&str],
-        shards: impl Iterator<Item = &'h Histogram>,
+        shards: impl Iterator<Item = &'h Histogram<TIMES>>,
     ) {
         let (counts, sum) = Self::summed(shards);
         if counts.iter().any(|count| *count != 0) {
-            self.buckets(values, counts, sum);
+            self.buckets(values, counts, (sum, TIMES));
         }
     }
 
     fn histogram<'h>(&mut self, name: &str, shards: impl Iterator<Item = &'h Histogram>) {
         let (counts, sum) = Self::summed(shards);
-        self.buckets(&[name], counts, sum);
+        self.buckets(&[name], counts, (sum, 1));
     }
 
     /// What all workers counted in each bucket, and the sum of all durations.
-    fn summed<'h>(
-        shards: impl Iterator<Item = &'h Histogram>,
+    fn summed<'h, const TIMES: u32>(
+        shards: impl Iterator<Item = &'h Histogram<TIMES>>,
     ) -> ([u64; BUCKET_BOUNDS.len() + 1], Duration) {
         let mut counts = [0_u64; BUCKET_BOUNDS.len() + 1];
         let mut sum = Duration::ZERO;
@@ -692,12 +728,21 @@ impl Page<'_> {
         (counts, sum)
     }
 
-    fn buckets(&mut self, values: &[&str], counts: [u64; BUCKET_BOUNDS.len() + 1], sum: Duration) {
-        let bounds = BUCKET_BOUNDS.iter().map(|(_, text)| *text);
+    /// `times`: how much longer the bounds are than [`BUCKET_BOUNDS`].
+    fn buckets(
+        &mut self,
+        values: &[&str],
+        counts: [u64; BUCKET_BOUNDS.len() + 1],
+        (sum, times): (Duration, u32),
+    ) {
+        let bounds = BUCKET_BOUNDS.iter().map(|(bound, text)| match times {
+            1 => Cow::Borrowed(*text),
+            _ => Cow::Owned((*bound * times).as_secs_f64().to_string()),
+        });
         let mut count = 0_u64;
-        for (bound, bucket) in bounds.chain(std::iter::once("+Inf")).zip(counts) {
+        for (bound, bucket) in bounds.chain([Cow::Borrowed("+Inf")]).zip(counts) {
             count += bucket;
-            self.line("_bucket", values, Some(bound), format_args!("{count}"));
+            self.line("_bucket", values, Some(&bound), format_args!("{count}"));
         }
         let (seconds, nanos) = (sum.as_secs(), sum.subsec_nanos());
         self.line("_sum", values, None, format_args!("{seconds}.{nanos:09}"));

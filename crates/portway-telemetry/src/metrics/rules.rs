@@ -1,45 +1,58 @@
-//! Counters of the rules of listeners, by what the rules are called.
+//! Counters of the rules of listeners and of target groups, by what the rules are called.
 //!
-//! A configuration may have tens of thousands of rules: the first hundred of each listener have a counter each, the rest has one
+//! A configuration may have tens of thousands of rules: the first hundred of each owner have a counter each, the rest has one
 //! together.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cell::Counter;
+use super::shard::Shard;
 use super::{Names, Registry};
 
 /// What rules beyond the first are called.
 const OTHERS: &str = "others";
 
-/// Counters by the name of a listener and what a rule is called.
+/// Counters by the name of an owner and what a rule is called.
 pub(super) type Kept<'a> = HashMap<(&'a str, &'a str), &'a Arc<Counter>>;
 
-/// The counters of one listener's rules.
+/// The counters of one owner's rules.
 #[derive(Debug, Default)]
 pub(super) struct RuleCounters {
     first: Box<[Arc<Counter>]>,
     others: Arc<Counter>,
 }
 
-/// What the rules of a listener are called.
-fn called(names: &Names, listener: usize) -> &[String] {
-    names.rules.get(listener).map_or(&[], Vec::as_slice)
+/// The name of an owner, and what its rules are called.
+type Owner<'n> = (&'n str, &'n [String]);
+
+impl Names {
+    /// Each listener with its rules; there may be fewer lists of rules than listeners.
+    pub(super) fn rules_of_listeners(&self) -> impl Iterator<Item = Owner<'_>> {
+        let rules = self.rules.iter().map(Vec::as_slice);
+        let rules = rules.chain(std::iter::repeat(&[][..]));
+        self.listeners.iter().map(String::as_str).zip(rules)
+    }
+
+    /// Each target group with its rules.
+    pub(super) fn rules_of_groups(&self) -> impl Iterator<Item = Owner<'_>> {
+        let groups = self.groups.iter();
+        groups.map(|it| (it.name.as_str(), it.rules.as_slice()))
+    }
 }
 
 impl RuleCounters {
-    /// Those of all listeners; rules of one name of listeners of one name count together.
-    pub(super) fn all(names: &Names, kept: &Kept<'_>) -> Box<[Self]> {
+    /// Those of all these owners; rules of one name of owners of one name count together.
+    pub(super) fn all<'n>(owners: impl Iterator<Item = Owner<'n>>, kept: &Kept<'_>) -> Box<[Self]> {
         let mut made: HashMap<(&str, &str), Arc<Counter>> = HashMap::new();
-        let listeners = names.listeners.iter().enumerate();
-        let counters = listeners.map(|(at, listener)| {
+        let counters = owners.map(|(owner, called)| {
             let mut counter = |rule| {
-                let key = (listener.as_str(), rule);
+                let key = (owner, rule);
                 let new = || kept.get(&key).map_or_else(Arc::default, |&it| it.clone());
                 made.entry(key).or_insert_with(new).clone()
             };
             Self {
-                first: called(names, at).iter().map(|it| counter(it)).collect(),
+                first: called.iter().map(|it| counter(it)).collect(),
                 others: counter(OTHERS),
             }
         });
@@ -51,42 +64,47 @@ impl RuleCounters {
         self.first.get(rule).unwrap_or(&self.others)
     }
 
-    /// Notes those of the listener with this number.
-    pub(super) fn keep<'a>(&'a self, names: &'a Names, at: usize, kept: &mut Kept<'a>) {
-        let Some(listener) = names.listeners.get(at) else {
-            return;
-        };
-        for (rule, counter) in self.named(names, at) {
-            kept.insert((listener, rule), counter);
+    /// Notes those of this owner.
+    pub(super) fn keep<'a>(&'a self, (owner, called): Owner<'a>, kept: &mut Kept<'a>) {
+        for (rule, counter) in self.named(called) {
+            kept.insert((owner, rule), counter);
         }
     }
 
     fn named<'a>(
         &'a self,
-        names: &'a Names,
-        at: usize,
+        called: &'a [String],
     ) -> impl Iterator<Item = (&'a str, &'a Arc<Counter>)> {
-        let called = called(names, at).iter().map(String::as_str);
-        let first = called.zip(&self.first);
+        let first = called.iter().map(String::as_str).zip(&self.first);
         first.chain(std::iter::once((OTHERS, &self.others)))
     }
 }
 
 impl Registry {
-    /// How many requests each rule took: listener, rule, requests.
+    /// How many requests each rule of a listener took: listener, rule, requests.
     pub(super) fn rule_requests(&self) -> Vec<(&str, &str, u64)> {
+        self.of_rules(self.names.rules_of_listeners(), |shard| &shard.rules)
+    }
+
+    /// How many requests each rule of a target group decided: group, rule, requests.
+    pub(super) fn group_rule_requests(&self) -> Vec<(&str, &str, u64)> {
+        self.of_rules(self.names.rules_of_groups(), |shard| &shard.group_rules)
+    }
+
+    fn of_rules<'a>(
+        &'a self,
+        owners: impl Iterator<Item = Owner<'a>>,
+        counters: fn(&Shard) -> &[RuleCounters],
+    ) -> Vec<(&'a str, &'a str, u64)> {
         let (mut seen, mut all) = (HashSet::new(), Vec::new());
-        for (at, listener) in self.names.listeners.iter().enumerate() {
-            let blocks = self.shards.iter().filter_map(|shard| shard.rules.get(at));
-            let Some(first) = blocks.clone().next() else {
-                continue;
-            };
-            for (place, (rule, _)) in first.named(&self.names, at).enumerate() {
-                if seen.insert((listener, rule)) {
-                    let last = called(&self.names, at).len() <= place;
-                    let place = if last { usize::MAX } else { place };
+        for (at, (owner, called)) in owners.enumerate() {
+            let shards = self.shards.iter();
+            let blocks = shards.filter_map(|shard| counters(shard).get(at));
+            let rules = called.iter().map(String::as_str).enumerate();
+            for (place, rule) in rules.chain([(usize::MAX, OTHERS)]) {
+                if seen.insert((owner, rule)) {
                     let sum = blocks.clone().map(|it| it.of(place).value()).sum();
-                    all.push((listener.as_str(), rule, sum));
+                    all.push((owner, rule, sum));
                 }
             }
         }
@@ -97,7 +115,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Past;
+    use crate::metrics::{GroupNames, Past};
 
     fn names(rules: &[(&str, &[&str])]) -> Names {
         Names {
@@ -114,6 +132,33 @@ mod tests {
         for worker in 0..2 {
             registry.shard(worker).unwrap().rule(listener, rule).add(1);
         }
+    }
+
+    #[test]
+    fn rules_of_groups_are_counted_apart() {
+        let names = |rules: &[&str]| Names {
+            groups: vec![GroupNames {
+                name: "a".to_owned(),
+                rules: rules.iter().map(|it| (*it).to_owned()).collect(),
+                ..GroupNames::default()
+            }],
+            ..super::tests::names(&[("a", &["f:1"])])
+        };
+        let first = Registry::new(1, names(&["f:1", "f:2"]));
+        let count = |registry: &Registry, rule| {
+            let shard = registry.shard(0).unwrap();
+            shard.group_rule(0, rule).add(1);
+        };
+        for rule in [0, 1, 1, 7] {
+            count(&first, rule);
+        }
+        assert_eq!(first.rule_requests()[0], ("a", "f:1", 0));
+        let expected = vec![("a", "f:1", 1), ("a", "f:2", 2), ("a", "others", 1)];
+        assert_eq!(first.group_rule_requests(), expected);
+        let second = first.renewed(names(&["f:2"]), &Past::default());
+        count(&second, 0);
+        let expected = vec![("a", "f:2", 3), ("a", "others", 1)];
+        assert_eq!(second.group_rule_requests(), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cell::{Average, Counter, Gauge, Histogram, Level};
+use super::cell::{Average, Counter, Gauge, Histogram, Level, LongHistogram};
 use super::family::{Limit, PerLimit};
 use super::handshake::HandshakeFailures;
 use super::retries::Retries;
@@ -94,6 +94,8 @@ pub struct ListenerMetrics {
     pub tls_handshake_time: Histogram,
     /// Durations of requests.
     pub request_duration: Histogram,
+    /// Durations of TCP connections that went to a group.
+    pub connection_duration: LongHistogram,
     /// Requests that ended without a status.
     pub unanswered: Counter,
     /// Requests that a rule answered.
@@ -289,6 +291,8 @@ pub struct TargetMetrics {
     pub times: Averages,
     /// How long it took to connect and to answer.
     pub durations: Late<TargetDurations>,
+    /// How long those that waited for it alone did.
+    pub queue_time: Late<Histogram>,
     /// TLS with it.
     pub tls: Late<TargetTls>,
 }
@@ -300,6 +304,7 @@ pub struct Shard {
     pub(super) listeners: Box<[Arc<ListenerMetrics>]>,
     pub(super) rules: Box<[RuleCounters]>,
     pub(super) groups: Box<[Group]>,
+    pub(super) group_rules: Box<[RuleCounters]>,
     /// Where a number beyond the lists counts, which nobody reads.
     nobody: Nobody,
 }
@@ -346,8 +351,9 @@ impl Shard {
         Shard {
             worker: kept.worker.cloned().unwrap_or_default(),
             listeners: listeners.collect(),
-            rules: RuleCounters::all(names, &kept.rules),
+            rules: RuleCounters::all(names.rules_of_listeners(), &kept.rules),
             groups: groups.collect(),
+            group_rules: RuleCounters::all(names.rules_of_groups(), &kept.group_rules),
             nobody: Nobody::default(),
         }
     }
@@ -371,6 +377,13 @@ impl Shard {
     pub fn rule(&self, listener: usize, rule: usize) -> &Counter {
         let rules = self.rules.get(listener).unwrap_or(&self.nobody.rules);
         rules.of(rule)
+    }
+
+    /// How many requests a rule of a target group decided, by the number of the group and the rule's place in its list.
+    #[inline]
+    pub fn group_rule(&self, group: usize, rule: usize) -> &Counter {
+        let rules = self.group_rules.get(group);
+        rules.unwrap_or(&self.nobody.rules).of(rule)
     }
 
     /// The counters of a target group, by its number; see [`Self::listener`].

@@ -65,11 +65,10 @@ impl Registry {
     pub(super) fn target_histograms(
         &self,
         page: &mut Page<'_>,
-        of: impl Fn(&TargetDurations) -> &Histogram,
+        of: impl Fn(&TargetMetrics) -> Option<&Histogram>,
     ) {
         for (group, target, blocks) in self.by_target().take(MOST_TARGET_HISTOGRAMS) {
-            let durations = blocks.filter_map(|t| t.durations.counted());
-            page.histogram_if_any(&[group, target], durations.map(&of));
+            page.histogram_if_any(&[group, target], blocks.filter_map(&of));
         }
     }
 

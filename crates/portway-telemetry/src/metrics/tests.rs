@@ -16,6 +16,7 @@ fn names(listeners: &[&str], groups: &[(&str, &[&str])]) -> Names {
             .map(|(name, targets)| GroupNames {
                 name: name.to_string(),
                 targets: strings(targets),
+                rules: strings(&["web.cfg:9"]),
             })
             .collect(),
         rules: listeners.iter().map(|_| strings(&["web.cfg:7"])).collect(),
@@ -40,6 +41,7 @@ fn rendered(registry: &Registry) -> String {
             destination: "/var/log/a b\".log".to_owned(),
             written: 10,
             dropped: 1,
+            cut: 2,
         }],
         memory: MemoryFigures {
             budget: 64 << 20,
@@ -99,6 +101,7 @@ fn rendered(registry: &Registry) -> String {
                 failed: 7,
                 took: Some(Duration::from_micros(1_250)),
             }),
+            queued: Some(5),
         },
     };
     let mut out = String::new();
@@ -160,6 +163,15 @@ fn golden_text() {
         let durations = target.durations.counters();
         durations.response.observe(Duration::from_micros(2_400));
         durations.connect.observe(Duration::from_micros(300));
+        target.received_bytes.add(700);
+        target.sent_bytes.add(900);
+        let queue_time = target.queue_time.counters();
+        queue_time.observe(Duration::from_millis(20));
+        shard.group_rule(0, 0).add(3);
+        shard.group(0).received_bytes.add(800);
+        shard.group(0).sent_bytes.add(1_100);
+        let connection_duration = &shard.listener(0).connection_duration;
+        connection_duration.observe(Duration::from_secs(3_600));
         let tls = target.tls.counters();
         tls.ok.add(2);
         tls.resumptions.add(1);

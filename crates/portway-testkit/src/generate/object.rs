@@ -616,7 +616,7 @@ impl Choices {
             facility: self.one(Facility::Local0, Facility::ALL),
             max_level: self.log_level(),
             min_level: self.log_level(),
-            length: self.one(1024, &[80, 65_535]),
+            length: self.one_in(2).then(|| self.one(1024, &[80, 65_535])),
             tag: self.one_in(2).then(|| "haproxy".to_owned()),
             hostname: self.one_in(2).then(|| match self.one_in(2) {
                 true => LogHostname::Machine,

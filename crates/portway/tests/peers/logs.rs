@@ -3,18 +3,19 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::echo::Echo;
 use crate::stage::{Client, group, listener};
-use crate::support::{PATIENCE, Scene, eventually, free_port, local};
+use crate::support::{PATIENCE, PORTWAY, Scene, eventually, free_port, local};
 use crate::upgrade::Stage;
 
 fn text(web: u16, target: u16, log: &str) -> String {
@@ -174,6 +175,45 @@ fn a_syslog_server_over_tcp_is_late_dies_and_comes_back() {
         (!told.1.is_empty()).then_some(told)
     });
     assert_eq!(over, [counted(&stage, "dropped", &place)]);
+}
+
+/// Records in JSON for syslog are whole, however long the path is; where a message may not be so long, that is counted and warned of.
+#[test]
+fn records_in_json_are_whole_or_told_of() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let syslog = socket.local_addr().unwrap().port();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let (one, web) = (Echo::start("one"), free_port());
+    let to = |more: &str| {
+        text(
+            web,
+            one.port,
+            &format!("{{ to = {{ syslog = 'udp@127.0.0.1:{syslog}', format = 'raw'{more} }} }}"),
+        )
+    };
+    let stage = Stage::with(Scene::new(), &to(""), &[]);
+    let mut client = Client::new(web);
+    let mut bytes = vec![0; 65_536];
+    let mut received = || {
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let long = format!("/{}", "x".repeat(6_000));
+    assert_eq!(client.ask(&long), "one");
+    let record: Value = serde_json::from_str(&received()).unwrap();
+    assert_eq!(record["request_target"], *long);
+    let place = format!("127.0.0.1:{syslog}");
+    stage.becomes(&to(", length = 1000"));
+    let checked = stage.scene.run(PORTWAY, &["check", "web.toml"]);
+    assert!(checked.to_string().contains("cut off here"), "{checked}");
+    let line = eventually("one is cut", || {
+        assert_eq!(client.ask(&long), "one");
+        Some(received()).filter(|it| it.trim_end().len() == 1000)
+    });
+    assert!(serde_json::from_str::<Value>(&line).is_err());
+    assert!(counted(&stage, "cut", &place) > 0);
 }
 
 /// A server over TCP that reads nothing for a while is waited for, and what it had not room for arrives whole.

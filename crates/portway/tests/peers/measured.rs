@@ -1,8 +1,98 @@
 //! What metrics say of rules, stick tables and health checks: counted where it happens, and kept where a reload keeps it.
 
+use std::sync::atomic::Ordering;
+
 use crate::echo::Echo;
+use crate::queue::Gate;
 use crate::stage::{Client, Stage, group, listener};
 use crate::support::{eventually, free_port};
+
+/// A target that takes one at a time: who is bound to it waits for it alone. What went to it, and by which rule, is known.
+#[test]
+fn groups_and_single_targets_have_figures() {
+    let (gate, web, tcp) = (Gate::default(), free_port(), free_port());
+    let (one, two) = (gate.target(), Echo::start("two"));
+    let text = format!(
+        "{}[target_group.app]\ntimeouts.queue = '30s'\n\
+         targets = [{{ address = '127.0.0.1:{one}', max_connections = 1 }}, '127.0.0.1:{}']\n\
+         [[target_group.app.rule]]\nwhen = 'Path(`/no`)'\nrespond = {{ status = 403, body = 'no' }}\n\
+         [[target_group.app.rule]]\nwhen = 'Path(`/one`)'\nuse_target = '127.0.0.1:{one}'\n\
+         [[target_group.app.rule]]\nuse_target = '127.0.0.1:{}'\n\
+         [listener.raw]\nbind = '127.0.0.1:{tcp}'\nprotocol = 'tcp'\nforward = 'raw'\n\
+         [target_group.raw]\nprotocol = 'tcp'\ntargets = ['127.0.0.1:{}']\n",
+        listener("web", web, "app"),
+        two.port,
+        two.port,
+        two.port,
+    );
+    let stage = Stage::new(&text);
+    let line_of = |words: &str| text.lines().position(|it| it.contains(words)).unwrap();
+    let rule = |words: &str| {
+        let line = line_of(words);
+        format!(
+            "portway_target_group_rule_requests_total{{target_group=\"app\",rule=\"web.toml:{line}\"}} "
+        )
+    };
+    let of = |metric: &str, port: u16| {
+        format!("portway_target_{metric}{{target_group=\"app\",target=\"127.0.0.1:{port}\"}} ")
+    };
+    // Three that one target must serve: two wait for it, though another is idle.
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::new(web)).collect();
+    for client in &mut clients {
+        client.send("GET /one HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    eventually("two wait for it", || {
+        (number(&stage, &of("queued", one)) == 2).then_some(())
+    });
+    let mut other = Client::new(web);
+    assert_eq!(other.ask("/else"), "two");
+    other.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(other.answer().starts_with("http/1.1 403 "));
+    gate.open.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    let mut raw = Client::new(tcp);
+    assert_eq!(raw.ask("/"), "two");
+    drop(raw);
+    let lasted = "portway_listener_connection_duration_seconds_count{listener=\"raw\"} ";
+    eventually("the connection has ended", || {
+        stage.has_metric(lasted).then_some(())
+    });
+    assert_eq!(number(&stage, lasted), 1);
+    assert_eq!(number(&stage, &of("queued", one)), 0);
+    assert_eq!(number(&stage, &of("queue_seconds_count", one)), 2);
+    assert_eq!(number(&stage, &rule("Path(`/one`)")), 3);
+    assert_eq!(number(&stage, &rule("Path(`/no`)")), 1);
+    // Who has no limit has no queue, and nobody waited for it.
+    for metric in ["queued", "queue_seconds_count"] {
+        assert!(!stage.has_metric(&of(metric, two.port)), "{metric}");
+    }
+    assert!(!stage.has_metric(&lasted.replace("raw", "web")));
+    // Bytes are those of the one that served, and of the group those of both, and of what it answered itself.
+    let request =
+        |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n").len() as u64;
+    let received = |port| number(&stage, &of("received_bytes_total", port));
+    assert_eq!(received(two.port), request("/else"));
+    assert_eq!(
+        received(one),
+        3 * (request("/one") - ".example".len() as u64)
+    );
+    let of_group = |way: &str| {
+        number(
+            &stage,
+            &format!("portway_target_group_{way}_bytes_total{{target_group=\"app\"}} "),
+        )
+    };
+    let own = request("/no") - ".example".len() as u64;
+    assert_eq!(
+        of_group("received"),
+        received(one) + received(two.port) + own
+    );
+    let sent = |port| number(&stage, &of("sent_bytes_total", port));
+    assert!(sent(one) > 3 * 38 && sent(two.port) > 38);
+    assert!(of_group("sent") > sent(one) + sent(two.port));
+}
 
 fn number(stage: &Stage, line: &str) -> u64 {
     stage.metric(line).parse().unwrap()

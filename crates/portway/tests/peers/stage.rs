@@ -65,9 +65,17 @@ impl Stage {
         self.scene.run(PORTWAY, &arguments)
     }
 
-    pub(crate) fn metric(&self, line: &str) -> String {
+    fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.portway.admin);
-        let text = self.scene.curl(&["-s", &url]).good();
+        self.scene.curl(&["-s", &url]).good()
+    }
+
+    pub(crate) fn has_metric(&self, line: &str) -> bool {
+        self.metrics().lines().any(|it| it.starts_with(line))
+    }
+
+    pub(crate) fn metric(&self, line: &str) -> String {
+        let text = self.metrics();
         let found = text.lines().find_map(|it| it.strip_prefix(line));
         found
             .unwrap_or_else(|| panic!("no {line} in {text}"))

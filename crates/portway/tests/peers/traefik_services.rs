@@ -1,9 +1,12 @@
 //! Services of Traefik at work: paths of servers, and what is asked again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 
 use crate::stage::{Client, Stage};
-use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port};
+use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port, local};
 use crate::traefik::ECHO;
 
 struct Site {
@@ -253,4 +256,65 @@ fn clients_stay_with_one_of_several_services() {
     };
     eventually("one is back", || (all() == first).then_some(()));
     drop(two);
+}
+
+/// A server of TCP that answers a word with this, and says nothing else.
+fn answering(text: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut word = [0; 6];
+                if stream.read_exact(&mut word).is_ok() && word == *b"PING\r\n" {
+                    let _ = stream.write_all(text.as_bytes());
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn servers_of_tcp_are_checked_by_what_they_answer() {
+    let (good, bad, web) = (
+        answering("+PONG (ok)\r\n"),
+        answering("+PONGx(ok)"),
+        free_port(),
+    );
+    let silent = answering("");
+    let stage = Stage::of_file(
+        Scene::new(),
+        "traefik.yml",
+        &format!(
+            "entryPoints: {{ raw: {{ address: \"127.0.0.1:{web}\" }} }}
+tcp:
+  routers:
+    all: {{ rule: \"HostSNI(`*`)\", service: cache }}
+  services:
+    cache:
+      loadBalancer:
+        servers: [{{ address: \"127.0.0.1:{good}\" }}, {{ address: \"127.0.0.1:{bad}\" }}, {{ address: \"127.0.0.1:{silent}\" }}]
+        healthCheck: {{ send: \"PING\\r\\n\", expect: \"+PONG (ok)\", interval: 100ms, unhealthyInterval: 100ms, timeout: 300ms }}
+"
+        ),
+        &[],
+    );
+    let health = |port: u16| {
+        let line =
+            format!("portway_target_health{{target_group=\"cache\",target=\"127.0.0.1:{port}\"}} ");
+        stage.metric(&line)
+    };
+    for (port, code) in [(good, "1"), (bad, "0"), (silent, "0")] {
+        eventually(format_args!("{port} is {code}"), || {
+            (health(port) == code).then_some(())
+        });
+    }
+    for _ in 0..6 {
+        let mut client = TcpStream::connect(local(web)).unwrap();
+        client.write_all(b"PING\r\n").unwrap();
+        let mut said = String::new();
+        client.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "+PONG (ok)\r\n");
+    }
 }

@@ -116,7 +116,7 @@ fn log_target(to: SyslogAddress, line: &Line, reader: &mut Reader<'_>) -> Option
         match line.text(index) {
             "len" => {
                 let length = super::keyword::whole(value, LENGTHS.0, LENGTHS.1, reader)?;
-                syslog.length = u16::try_from(length).ok()?;
+                syslog.length = Some(u16::try_from(length).ok()?);
             }
             "format" => {
                 syslog.form = known(

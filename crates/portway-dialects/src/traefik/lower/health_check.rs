@@ -1,15 +1,53 @@
 //! How servers of a service are checked.
 
+use super::super::matcher::escaped;
 use super::super::schema::Section;
 use super::Lowering;
 use super::middleware::canonical;
-use portway_model::check::{CheckKind, HealthCheckDraft, HttpCheck};
+use portway_model::check::{
+    CheckConnect, CheckExpect, CheckKind, CheckStep, Expectation, HealthCheckDraft, HttpCheck,
+};
 use portway_model::check_grpc::{GrpcCall, GrpcCheck};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::NumberRange;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
+
+/// Bytes that a check of a TCP service sends, or waits for, at most.
+const PAYLOAD: usize = 65_535;
+
+/// An answer that begins with this.
+fn begins_with(text: Spanned<&str>) -> CheckExpect<Named> {
+    let pattern = format!("^{}", escaped(text.value));
+    CheckExpect {
+        min_bytes: u32::try_from(text.value.len()).ok(),
+        ..CheckExpect::new(Expectation::Pattern(Spanned::new(pattern, text.span)))
+    }
+}
+
+/// A check of this kind, as often as the section says.
+fn checked(section: &Section, kind: Spanned<CheckKind<Named>>) -> Spanned<HealthCheckDraft> {
+    let at = kind.span;
+    let seconds = |seconds| Spanned::new(Duration::from_secs(seconds), at);
+    let port = section
+        .number("port")
+        .map(|port| Spanned::new(u16::try_from(port.value).unwrap_or(0), port.span));
+    let retries = section
+        .number("retries")
+        .and_then(|it| u16::try_from(it.value).ok());
+    let draft = HealthCheckDraft {
+        kind: Some(kind),
+        interval: section.duration("interval").or(Some(seconds(30))),
+        unhealthy_interval: section.duration("unhealthyInterval"),
+        timeout: section.duration("timeout").or(Some(seconds(5))),
+        healthy_threshold: Some(Spanned::new(1, at)),
+        unhealthy_threshold: Some(Spanned::new(retries.unwrap_or(1).max(1), at)),
+        port,
+        ..HealthCheckDraft::default()
+    };
+    Spanned::new(draft, at)
+}
 
 impl Lowering<'_> {
     pub(super) fn health_check(
@@ -31,27 +69,40 @@ impl Lowering<'_> {
                 self.http_check(section, entry.key, https)?
             }
         };
-        let at = entry.key;
-        let seconds = |seconds| Spanned::new(Duration::from_secs(seconds), at);
-        let port = section
-            .number("port")
-            .map(|port| Spanned::new(u16::try_from(port.value).unwrap_or(0), port.span));
-        let retries = section
-            .number("retries")
-            .and_then(|it| u16::try_from(it.value).ok());
-        Some(Spanned::new(
-            HealthCheckDraft {
-                kind: Some(Spanned::new(kind, at)),
-                interval: section.duration("interval").or(Some(seconds(30))),
-                unhealthy_interval: section.duration("unhealthyInterval"),
-                timeout: section.duration("timeout").or(Some(seconds(5))),
-                healthy_threshold: Some(Spanned::new(1, at)),
-                unhealthy_threshold: Some(Spanned::new(retries.unwrap_or(1).max(1), at)),
-                port,
-                ..HealthCheckDraft::default()
-            },
-            at,
-        ))
+        Some(checked(section, Spanned::new(kind, entry.key)))
+    }
+
+    /// The check of servers of a TCP service: a connection, what is sent, and how the answer begins.
+    pub(super) fn tcp_check(
+        &mut self,
+        balancer: &Section,
+        tls: bool,
+    ) -> Option<Spanned<HealthCheckDraft>> {
+        let entry = balancer.get("healthCheck")?;
+        let section = balancer.section("healthCheck")?;
+        let [send, expect] = ["send", "expect"].map(|name| section.some_text(name));
+        for text in [send, expect].into_iter().flatten() {
+            if text.value.len() > PAYLOAD {
+                let message = format!("{} bytes are too many", text.value.len());
+                let one = Diagnostic::error(Code::OutOfRange, text.span, message);
+                self.found.push(one.help(format!("at most {PAYLOAD}")));
+            }
+        }
+        let kind = match (send, expect) {
+            (None, None) if tls => CheckKind::Tls,
+            (None, None) => CheckKind::Tcp,
+            (send, expect) => {
+                let connect = CheckConnect {
+                    tls,
+                    ..CheckConnect::default()
+                };
+                let send = send.map(|it| CheckStep::Send(it.value.as_bytes().to_vec()));
+                let expect = expect.map(|it| CheckStep::Expect(begins_with(it)));
+                let steps = [Some(CheckStep::Connect(connect)), send, expect];
+                CheckKind::Script(steps.into_iter().flatten().collect())
+            }
+        };
+        Some(checked(section, Spanned::new(kind, entry.key)))
     }
 
     /// A request, whose status passes.

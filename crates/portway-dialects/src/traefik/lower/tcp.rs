@@ -311,6 +311,7 @@ impl Lowering<'_> {
             };
             group.send_proxy = Some(Spanned::new(SendProxy::from(version), section.span));
         }
+        group.health_check = self.tcp_check(balancer, tls);
         if tls {
             let section = transport.and_then(|it| it.section("tls"));
             self.upstream_tls(section, &spoken_to, &mut group);
