@@ -112,13 +112,13 @@ impl Memory {
 impl ProcessState {
     /// What connections and exchanges take now.
     pub fn memory_used(&self) -> Used {
-        let (clients, resting) = (self.open_connections(), self.resting());
+        let clients = self.open_connections();
         let upstream = scarce::upstream();
         let tls = self.tls_connections() + scarce::upstream_tls();
         let held = self.memory.held.load(Ordering::Relaxed);
         Used {
             buffers: u64::try_from(held).unwrap_or(0),
-            exchanges: u64::from(clients.saturating_sub(resting)) * EXCHANGE_BYTES,
+            exchanges: u64::from(scarce::busy(self)) * EXCHANGE_BYTES,
             connections: (u64::from(clients) + u64::from(upstream)) * CONNECTION_BYTES,
             tls: u64::from(tls) * TLS_BYTES,
         }
@@ -132,8 +132,7 @@ impl ProcessState {
     /// True where closing all that only waits would make room for a new client.
     pub(crate) fn rest_takes_memory(&self) -> bool {
         let (clients, resting) = (self.open_connections(), self.resting());
-        let busy = clients.saturating_sub(resting);
-        let idle = scarce::upstream().saturating_sub(busy);
+        let idle = scarce::upstream().saturating_sub(scarce::busy(self));
         let used = self.memory_used();
         let sessions = u64::from(clients + idle).max(1);
         let rests = u64::from(resting + idle);

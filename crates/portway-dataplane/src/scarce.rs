@@ -22,6 +22,9 @@ static UPSTREAM: AtomicU32 = AtomicU32::new(0);
 /// Those of them over TLS.
 static UPSTREAM_TLS: AtomicU32 = AtomicU32::new(0);
 
+/// Streams of HTTP/2 that are served, all workers together.
+static STREAMS: AtomicU32 = AtomicU32::new(0);
+
 /// Between two attempts to get a descriptor, or two looks whether there is one: some exchange may have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -51,6 +54,33 @@ impl Drop for Upstream {
     }
 }
 
+/// A stream that is served.
+#[derive(Debug)]
+pub(crate) struct Served(());
+
+impl Served {
+    /// Counts one, as long as what this gives lives.
+    pub(crate) fn new() -> Self {
+        STREAMS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        STREAMS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Clients that are being served, and streams that are.
+pub(crate) fn busy(process: &ProcessState) -> u32 {
+    let clients = process.open_connections();
+    let streams = STREAMS.load(Ordering::Relaxed);
+    clients
+        .saturating_sub(process.resting())
+        .saturating_add(streams)
+}
+
 /// Connections to targets that are open.
 pub(crate) fn upstream() -> u32 {
     UPSTREAM.load(Ordering::Relaxed)
@@ -68,9 +98,8 @@ pub(crate) fn room_for_another(process: &ProcessState) -> bool {
         return true;
     }
     let clients = process.open_connections();
-    let busy = clients.saturating_sub(process.resting());
-    // Each client that is being served has one to a target, or may want one.
-    let upstream = upstream().max(busy);
+    // Each that is being served has one to a target, or may want one.
+    let upstream = upstream().max(busy(process));
     let taken = clients.saturating_add(upstream);
     taken.saturating_add(pipe::descriptors()).saturating_add(2) <= limit
 }

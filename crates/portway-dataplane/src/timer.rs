@@ -28,6 +28,8 @@ pub(crate) enum Rests {
     BeforeFirst,
     /// It waits for its next request.
     Between,
+    /// Something is in progress, on streams, and it takes more of them.
+    Streams,
 }
 
 /// A client that was served so lately is probably about to send its next request. Where connections that wait are closed, it has this
@@ -38,7 +40,7 @@ impl Slot {
     /// True where it is over when connections that wait are closed; `first`: also those whose request is probably on its way.
     fn is_over(&self, first: bool) -> bool {
         match self.rests {
-            Rests::No => false,
+            Rests::No | Rests::Streams => false,
             Rests::BeforeFirst => first,
             Rests::Between => first || self.since.elapsed() >= JUST_SERVED,
         }
@@ -229,7 +231,10 @@ impl Timers {
                 }
                 self.wake_where(is_meant);
             }
-            Wanted::Rest { first } => self.expire(|slot| is_meant(slot) && slot.is_over(first)),
+            Wanted::Rest { first } => {
+                self.expire(|slot| is_meant(slot) && slot.is_over(first));
+                self.wake_where(|slot| is_meant(slot) && slot.rests == Rests::Streams);
+            }
         }
     }
 
@@ -250,7 +255,7 @@ impl Timers {
                 socket_number: seat.socket_number,
                 group: seat.group,
                 target: seat.target,
-                rests: slot.rests != Rests::No,
+                rests: matches!(slot.rests, Rests::BeforeFirst | Rests::Between),
                 age: slot.since.elapsed(),
                 expires: (slot.deadline != NEVER)
                     .then(|| TICK.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
@@ -258,7 +263,7 @@ impl Timers {
         }));
     }
 
-    /// Wakes every connection that waits for a request or in a queue, so that it looks around.
+    /// Wakes every connection that waits for a request or in a queue, or takes more of them, so that it looks around.
     pub(crate) fn wake_waiting(&self) {
         self.wake_where(|slot| slot.queued || slot.rests != Rests::No);
     }

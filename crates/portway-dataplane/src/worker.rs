@@ -535,6 +535,7 @@ fn run(
         // A socket that stayed open would go on taking connections that nobody accepts.
         worker.accept_no_more();
         worker.timers.expire_resting(false);
+        worker.timers.wake_waiting();
         let cut = finish(&worker, stop).await;
         ticker.abort();
         follower.abort();

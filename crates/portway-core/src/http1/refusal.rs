@@ -7,6 +7,8 @@ pub enum Refusal {
     TlsOnPlainPort,
     /// The HTTP/2 connection preface (RFC 9113 §3.4) arrived where HTTP/1 is spoken.
     Http2Preface,
+    /// The fields of a request in HTTP/2 are not as they have to be (RFC 9113 §8.1.1).
+    Http2Fields,
     /// More empty lines before a request line than tolerated (RFC 9112 §2.2).
     LeadingEmptyLines,
     /// LF without CR before it (RFC 9112 §2.2).
@@ -99,9 +101,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every member, for tables of metrics and documentation.
-    pub const ALL: [Refusal; 46] = [
+    pub const ALL: [Refusal; 47] = [
         Refusal::TlsOnPlainPort,
         Refusal::Http2Preface,
+        Refusal::Http2Fields,
         Refusal::LeadingEmptyLines,
         Refusal::BareLf,
         Refusal::BareCr,
@@ -178,6 +181,10 @@ impl Refusal {
             Refusal::Http2Preface => (
                 "http2_preface",
                 "an HTTP/2 connection preface arrived where HTTP/1 is spoken",
+            ),
+            Refusal::Http2Fields => (
+                "http2_fields",
+                "the fields of a request in HTTP/2 are malformed",
             ),
             Refusal::LeadingEmptyLines => (
                 "leading_empty_lines",

@@ -24,11 +24,13 @@ pub struct Limits {
     pub stream_window: u32,
     /// What that grows to where its bytes are used as they come. Default 1 MiB.
     pub widest_window: u32,
+    /// What the windows of all streams together may grow by. Default 4 MiB.
+    pub widened: u32,
     /// Bytes that may be on the way on all streams together; what a stream holds is bounded by its own window. Default 1 MiB.
     pub connection_window: u32,
     /// Streams that the peer ends before they are answered. Default 100 and 20 a second.
     pub resets: Rate,
-    /// Frames that do nothing: PING, SETTINGS, PRIORITY, empty DATA. Default 1000 and 200 a second: clients that measure the way
+    /// Frames that do nothing: PING, SETTINGS, PRIORITY, GOAWAY, empty DATA. Default 1000 and 200 a second: clients that measure the way
     /// send a PING with each of its turns.
     pub idle_frames: Rate,
 }
@@ -41,6 +43,7 @@ impl Default for Limits {
             continuations: 8,
             stream_window: 65_535,
             widest_window: 1024 * 1024,
+            widened: 4 * 1024 * 1024,
             connection_window: 1024 * 1024,
             resets: Rate {
                 burst: 100,

@@ -116,6 +116,8 @@ impl RequestFields {
                 self.cookies.extend_from_slice(value);
             }
             b"content-length" => self.length(value),
+            // It is made here (RFC 8441 section 5).
+            b"sec-websocket-key" if self.protocol.is_some() => {}
             _ => write_field(&mut self.lines, name, value),
         }
     }
@@ -246,8 +248,17 @@ impl RequestFields {
 
     /// What Host says: what `:authority` does, which it may not contradict. `None`: it contradicts.
     fn the_host(&self) -> Option<Option<&[u8]>> {
+        let default_port: &[u8] = match self.scheme.as_slice() {
+            b"https" => b":443",
+            _ => b":80",
+        };
+        let bare = |host: &'_ [u8]| {
+            host.strip_suffix(default_port)
+                .unwrap_or(host)
+                .to_ascii_lowercase()
+        };
         match (self.authority.as_deref(), self.host.as_deref()) {
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => None,
+            (Some(authority), Some(host)) if bare(authority) != bare(host) => None,
             (Some(authority), _) => Some(Some(authority)),
             (None, host) => Some(host),
         }

@@ -41,6 +41,8 @@ enum State {
     Open,
     /// END_STREAM was sent.
     Over,
+    /// It was sent with a head that no body can follow; what follows nevertheless goes nowhere.
+    Unsent,
 }
 
 /// Translates one response.
@@ -74,7 +76,12 @@ impl ResponseFrames {
 
     /// True once the whole response is in frames.
     pub fn is_over(&self) -> bool {
-        self.state == State::Over
+        matches!(self.state, State::Over | State::Unsent)
+    }
+
+    /// True where the head has no body, and what is written of one goes nowhere.
+    pub fn is_unsent(&self) -> bool {
+        self.state == State::Unsent
     }
 
     /// True where nothing of a final head was sent.
@@ -117,7 +124,7 @@ impl ResponseFrames {
             self.last_data = None;
             self.end_data(connection, stream);
         }
-        self.state == State::Over
+        self.is_over()
     }
 
     fn step(
@@ -160,6 +167,7 @@ impl ResponseFrames {
             State::Trailers => self.trailers(connection, stream, rest),
             // Nothing follows a response.
             State::Over => Err(NoResponse),
+            State::Unsent => Ok(rest.len()),
         }
     }
 
@@ -241,7 +249,9 @@ impl ResponseFrames {
             (101, _) | (200..=299, Asked::Upgrade) => return Err(NoResponse),
             (100..=199, _) => State::Head,
             (200..=299, Asked::Connect) => State::Open,
-            (204 | 304, _) | (_, Asked::Head) => State::Over,
+            // Rules may have given it such a status.
+            (204 | 304, _) => State::Unsent,
+            (_, Asked::Head) => State::Over,
             _ => match (chunked, length) {
                 (true, _) => State::Size(0),
                 (false, Some(0)) => State::Over,
@@ -249,7 +259,7 @@ impl ResponseFrames {
                 (false, None) => State::Open,
             },
         };
-        let over = self.state == State::Over;
+        let over = self.is_over();
         connection.send_block(stream, &self.block, over);
         Ok(used)
     }
@@ -319,6 +329,10 @@ fn write_head(head: &[u8], asked: Asked, block: &mut Vec<u8>) -> Option<(u16, Op
         match name.len() {
             14 if is(b"content-length") => {
                 length = Some(str::from_utf8(value).ok()?.parse().ok()?);
+                // Neither what has no content has one, nor a tunnel (RFC 9110 section 8.6).
+                if status == 204 || asked == Asked::Connect && (200..=299).contains(&status) {
+                    continue;
+                }
             }
             17 if is(b"transfer-encoding") => {
                 chunked = true;

@@ -25,8 +25,16 @@ const GET: &str = ":method=GET\n:scheme=https\n:path=/a?b\n:authority=a.example"
 
 #[test]
 fn requests_become_those_of_http_1() {
+    let with_port = GET.replace("a.example", "a.example:443");
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
     let cases = [
+        (
+            format!("{with_port}\nhost=a.example"),
+            true,
+            "GET /a?b HTTP/1.1\r\nhost: a.example:443\r\n\r\n".into(),
+            Body::None,
+            Asked::Any,
+        ),
         (GET.into(), true, "GET /a?b HTTP/1.1\r\nhost: a.example\r\n\r\n".into(), Body::None, Asked::Any),
         (
             format!("{GET}\ncookie=a=1\naccept=*/*\ncookie=b=2\nte=trailers"),
@@ -241,7 +249,7 @@ fn response(
 
 #[test]
 fn responses_become_frames_in_whatever_pieces_they_are_written() {
-    let cases: [(Asked, &str, &[&str], &str); 11] = [
+    let cases: [(Asked, &str, &[&str], &str); 13] = [
         (
             Asked::Any,
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a=1\r\nX-A:  b \r\nConnection: close\r\nKeep-Alive: 1\r\nUpgrade: x\r\n\r\nhello",
@@ -295,6 +303,18 @@ fn responses_become_frames_in_whatever_pieces_they_are_written() {
         ),
         (
             Asked::Any,
+            "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+            &[":status=204 end"],
+            "",
+        ),
+        (
+            Asked::Connect,
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ntunnel",
+            &[":status=200", "data end"],
+            "tunnel",
+        ),
+        (
+            Asked::Any,
             "HTTP/1.1 200 OK\r\n\r\nto the end",
             &[":status=200", "data end"],
             "to the end",
@@ -345,7 +365,7 @@ fn what_is_no_response() {
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
-        "HTTP/1.1 204 No Content\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nx",
     ] {
         assert_eq!(response(Asked::Any, text, 1000), Err(NoResponse), "{text}");
     }

@@ -57,7 +57,9 @@ impl Incoming {
             account,
             random,
         };
-        core.receive(bytes, now, &mut sink)
+        let heard = core.receive(bytes, now, &mut sink);
+        streams.give_turns();
+        heard
     }
 }
 
@@ -84,12 +86,16 @@ impl<R: Fn() -> u128> Heard<'_, R> {
         let (body, asked, refusal) = match self.fields.head(end, key, &mut head) {
             Ok((body, asked)) => (body, asked, None),
             Err(Unfit::TooLarge) => (Body::None, asked, Some(Refusal::HeadTooLarge)),
-            Err(Unfit::Malformed) => return Err(ErrorCode::PROTOCOL_ERROR),
+            Err(Unfit::Malformed) => (Body::None, asked, Some(Refusal::Http2Fields)),
         };
         let inbox = Inbox::new(head, body, end);
         self.lanes.insert(stream, Lane::new(inbox, asked, refusal));
         self.fresh.push(stream);
-        Ok(())
+        match refusal {
+            // It is not answered, and leaves a record all the same.
+            Some(Refusal::Http2Fields) => Err(ErrorCode::PROTOCOL_ERROR),
+            _ => Ok(()),
+        }
     }
 
     fn trailers(&mut self, stream: u32) -> Result<(), ErrorCode> {
@@ -140,7 +146,11 @@ impl<R: Fn() -> u128> Sink for Heard<'_, R> {
 
     fn opened(&mut self, stream: u32) {
         match stream {
-            0 => self.lanes.values_mut().for_each(Lane::wake),
+            // Those in the queue have their turns.
+            0 => {
+                let lanes = self.lanes.values_mut();
+                lanes.filter(|it| !it.is_queued()).for_each(Lane::wake);
+            }
             _ => self.lanes.get_mut(&stream).into_iter().for_each(Lane::wake),
         }
     }

@@ -15,7 +15,7 @@ use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::connection::Connection;
 use crate::h1;
 use crate::stream::Stream;
-use crate::timer::{JUST_SERVED, Rests};
+use crate::timer::{JUST_SERVED, Rests, ticks_of};
 use portway_core::http2::{
     Broken, Connection as Core, ErrorCode, Limits, PAYLOAD_BYTES, Reached, Role,
 };
@@ -104,6 +104,7 @@ pub(crate) async fn run(
         began: Instant::now(),
         sent: 0,
         waits: None,
+        idle_until: None,
         ends: None,
         state: State::Open,
         blocked: false,
@@ -146,6 +147,8 @@ struct Owner {
     /// Bytes that were sent.
     sent: u64,
     waits: Option<Waits>,
+    /// The tick until which nothing has to be asked of us. What is no request, and comes meanwhile, does not put it off.
+    idle_until: Option<u64>,
     /// Since when the client knows that nothing is served any more soon.
     ends: Option<Instant>,
     state: State,
@@ -199,6 +202,7 @@ impl Owner {
             drop(tokio::task::spawn_local(served));
             connection.exchanges = connection.exchanges.saturating_add(1);
             connection.timer.begin_anew();
+            self.idle_until = None;
         }
     }
 
@@ -353,7 +357,7 @@ impl Owner {
         if connection.timer.is_cut_off() {
             self.lose();
         } else if is_over && !(waits == Waits::Between && stream.has_input()) {
-            self.time_is_over(waits);
+            self.time_is_over(connection, waits);
         } else if !self.may_write() {
             return Poll::Pending;
         }
@@ -374,11 +378,16 @@ impl Owner {
         }
     }
 
-    fn set_timer(&self, connection: &Connection, waits: Waits) {
+    fn set_timer(&mut self, connection: &Connection, waits: Waits) {
         let (time, rests) = match waits {
             Waits::ForHead => (connection.head_timeout(), Rests::No),
-            Waits::Between => (connection.keep_alive_timeout(), Rests::Between),
-            Waits::Serving => (Duration::MAX, Rests::No),
+            Waits::Between => {
+                let (now, time) = (connection.timer.now(), connection.keep_alive_timeout());
+                let until = now.saturating_add(ticks_of(time));
+                let until = *self.idle_until.get_or_insert(until);
+                (connection.timer.until(until), Rests::Between)
+            }
+            Waits::Serving => (Duration::MAX, Rests::Streams),
             Waits::ToSend(_) => (connection.client_timeout(), Rests::No),
             Waits::Ending => (JUST_SERVED, Rests::No),
         };
@@ -386,14 +395,19 @@ impl Owner {
         connection.timer.set_rests(rests);
     }
 
-    fn time_is_over(&mut self, waits: Waits) {
+    fn time_is_over(&mut self, connection: &Connection, waits: Waits) {
         match waits {
             Waits::Between => self.finish(ErrorCode::NO_ERROR),
             Waits::Ending => {
                 self.finish(ErrorCode::NO_ERROR);
                 self.waits = Some(Waits::Serving);
             }
-            Waits::ForHead | Waits::ToSend(_) | Waits::Serving => self.lose(),
+            Waits::ForHead => {
+                let metrics = connection.worker.metrics();
+                metrics.limit_reached(Limit::RequestHeadTime);
+                self.lose();
+            }
+            Waits::ToSend(_) | Waits::Serving => self.lose(),
         }
     }
 

@@ -6,11 +6,13 @@
 //! socket ◀─ owner ◀─ Streams::core.out ◀─ frames ◀─ exchange
 //! ```
 //!
-//! Nothing here waits for the kernel: the owner alone reads and writes the socket. A stream waits where its windows are used up, where
-//! as much as [`AHEAD`] waits to be sent, or where others are to be heard first.
+//! Nothing here waits for the kernel: the owner alone reads and writes the socket. A stream waits where its window is used up. Where
+//! what all of them share is used up (the connection's window, or [`AHEAD`]), streams stand in a queue, and who comes to its front has
+//! a turn: so much is kept for it until it has written.
 
 use super::inbox::Inbox;
 use crate::buffer::Buffers;
+use crate::scarce::Served;
 use portway_core::http1::Refusal;
 use portway_core::http2::{Asked, Connection as Core, ErrorCode, ResponseFrames};
 use std::cell::RefCell;
@@ -22,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Bytes that may wait to be sent before streams have to wait.
 pub(super) const AHEAD: usize = 64 * 1024;
-/// Bytes of a body that a stream may add at a time while others wait.
+/// Bytes of a body that a stream may add in its turn.
 const TURN: usize = 16 * 1024;
 
 /// One stream.
@@ -35,8 +37,8 @@ pub(super) struct Lane {
     pub(super) reset: Option<ErrorCode>,
     /// It is in the queue of those that wait to write.
     queued: bool,
-    /// The turn in which it wrote last.
-    turn: u64,
+    /// It has its turn, and has not written yet.
+    has_turn: bool,
     /// What of its request is too much, if something is.
     pub(super) refusal: Option<Refusal>,
 }
@@ -49,9 +51,14 @@ impl Lane {
             waker: None,
             reset: None,
             queued: false,
-            turn: 0,
+            has_turn: false,
             refusal,
         }
+    }
+
+    /// True where it waits for its turn.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
     }
 
     pub(super) fn wake(&mut self) {
@@ -74,8 +81,8 @@ pub(super) struct Streams {
     pub(super) lanes: BTreeMap<u32, Lane>,
     /// Those that wait to write, the first first.
     queue: VecDeque<u32>,
-    /// Counts how often all that waited was sent.
-    turn: u64,
+    /// Streams that have their turn, and have not written yet.
+    turns: usize,
     /// Bytes of what is to be sent that are sent already.
     pub(super) out_sent: usize,
     pub(super) owner: Option<Waker>,
@@ -96,7 +103,7 @@ impl Streams {
             core,
             lanes: BTreeMap::new(),
             queue: VecDeque::new(),
-            turn: 1,
+            turns: 0,
             out_sent: 0,
             owner: None,
             vanishes: false,
@@ -121,12 +128,23 @@ impl Streams {
         if self.core.out.capacity() > 2 * kept {
             self.core.out.shrink_to(kept);
         }
-        self.turn += 1;
-        for number in std::mem::take(&mut self.queue) {
-            if let Some(lane) = self.lanes.get_mut(&number) {
-                lane.queued = false;
+        self.give_turns();
+    }
+
+    /// Gives those at the front of the queue their turn, as many as there is room for.
+    pub(super) fn give_turns(&mut self) {
+        let waiting = self.core.out.len() - self.out_sent;
+        while let Some(number) = self.queue.front() {
+            let kept = self.turns * TURN;
+            if waiting + kept >= AHEAD || self.core.send_window() <= kept {
+                return;
+            }
+            if let Some(lane) = self.lanes.get_mut(number) {
+                (lane.queued, lane.has_turn) = (false, true);
+                self.turns += 1;
                 lane.wake();
             }
+            self.queue.pop_front();
         }
     }
 
@@ -154,34 +172,46 @@ impl Streams {
         let Some(lane) = self.lanes.get_mut(&number) else {
             return gone();
         };
-        if lane.reset.is_some() || !self.core.is_open(number) {
+        if lane.reset.is_some() {
             return gone();
         }
-        let had_its_turn = lane.turn == self.turn && !self.queue.is_empty();
-        let is_held = waiting >= AHEAD || had_its_turn;
+        if lane.frames.is_unsent() {
+            return Poll::Ready(Ok(from.iter().map(|it| it.len()).sum()));
+        }
+        if !self.core.is_open(number) {
+            return gone();
+        }
+        let has_turn = std::mem::take(&mut lane.has_turn);
+        self.turns -= usize::from(has_turn);
+        let nobody_waits = self.turns == 0 && self.queue.is_empty();
+        let budget = match has_turn {
+            true => TURN,
+            false if nobody_waits => AHEAD.saturating_sub(waiting),
+            false => 0,
+        };
         let mut taken = 0;
-        if !is_held {
-            let budget = match self.queue.is_empty() {
-                true => AHEAD - waiting,
-                false => TURN,
-            };
+        if budget > 0 {
             let written = lane.frames.write(&mut self.core, number, from, budget);
             taken = match written {
                 Ok(taken) => taken,
                 Err(_) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             };
         }
-        if taken == 0 {
-            lane.wait(cx);
-            // Others wait for their client, who has no room for more.
-            if is_held && !std::mem::replace(&mut lane.queued, true) {
-                self.queue.push_back(number);
-            }
-            return Poll::Pending;
+        if taken > 0 {
+            self.wake_owner();
+            return Poll::Ready(Ok(taken));
         }
-        lane.turn = self.turn;
-        self.wake_owner();
-        Poll::Ready(Ok(taken))
+        lane.wait(cx);
+        // Where its own window alone is used up, nobody has to wait for it.
+        let is_shared = budget == 0 || self.core.send_window() == 0;
+        if is_shared && !std::mem::replace(&mut lane.queued, true) {
+            match has_turn {
+                true => self.queue.push_front(number),
+                false => self.queue.push_back(number),
+            }
+        }
+        self.give_turns();
+        Poll::Pending
     }
 }
 
@@ -194,12 +224,18 @@ fn gone<T>() -> Poll<io::Result<T>> {
 pub(crate) struct Mux {
     streams: Rc<RefCell<Streams>>,
     number: u32,
+    /// Counts it.
+    _served: Served,
 }
 
 impl Mux {
     pub(super) fn new(streams: &Rc<RefCell<Streams>>, number: u32) -> Self {
         let streams = Rc::clone(streams);
-        Self { streams, number }
+        Self {
+            streams,
+            number,
+            _served: Served::new(),
+        }
     }
 
     /// Reads of the request; 0 at its end.
@@ -300,6 +336,10 @@ impl Drop for Mux {
     fn drop(&mut self) {
         let mut streams = self.streams.borrow_mut();
         let lane = streams.lanes.remove(&self.number);
+        if lane.as_ref().is_some_and(|it| it.has_turn) {
+            streams.turns -= 1;
+            streams.give_turns();
+        }
         if streams.core.is_open(self.number) {
             // A request whose answer is whole is not read to its end (RFC 9113 section 8.1).
             let code = match lane.is_some_and(|lane| lane.frames.is_over()) {

@@ -7,11 +7,17 @@ use std::thread;
 use crate::echo::Echo;
 use crate::queue::Gate;
 use crate::stage::{Client, Stage, group, listener};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port};
 
 /// Three clients fill it, five more come; `limit` is what is counted then.
 fn fill_and_recover(with: impl Fn(&str) -> String, web: u16, limit: &str) {
-    let stage = Stage::new(&with(""));
+    let text = with("");
+    let file = if text.starts_with("defaults") {
+        "haproxy.cfg"
+    } else {
+        "web.toml"
+    };
+    let stage = Stage::of_file(Scene::new(), file, &text, &[]);
     let mut inside: Vec<Client> = (0..3).map(|_| Client::new(web)).collect();
     for client in &mut inside {
         assert_eq!(client.ask("/"), "one");
@@ -62,6 +68,23 @@ fn a_full_listener_serves_on_and_recovers() {
         format!("{listener}{}{more}", group("app", &ports))
     };
     fill_and_recover(with, web, "listener_connections");
+}
+
+#[test]
+fn a_full_frontend_of_haproxy_serves_on_and_recovers() {
+    for (frontend, bind) in [(" maxconn 3\n", ""), ("", " maxconn 3")] {
+        let (one, web, dead) = (Echo::start("one"), free_port(), free_port());
+        let with = |more: &str| {
+            let more = more.replace(" =", "");
+            format!(
+                "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n option redispatch 1\n {more}\
+                 frontend web\n bind 127.0.0.1:{web}{bind}\n{frontend} default_backend app\n\
+                 backend app\n server a 127.0.0.1:{}\n server dead 127.0.0.1:{dead}\n",
+                one.port
+            )
+        };
+        fill_and_recover(with, web, "listener_connections");
+    }
 }
 
 #[test]

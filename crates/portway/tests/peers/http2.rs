@@ -198,7 +198,9 @@ fn a_web_socket_is_a_stream() {
 #[test]
 fn who_asks_too_much_is_told_and_others_are_served() {
     let (app, port) = (Echo::start("app"), free_port());
-    let stage = Stage::with(scene(), &text(port, &[app.port], ""), &[]);
+    let text = text(port, &[app.port], "")
+        .replace("head_bytes", "timeouts.keep_alive = \"2s\"\nhead_bytes");
+    let stage = Stage::with(scene(), &text, &[]);
     let cases = [
         ("resets", "goaway 11", "http2_resets"),
         ("made_resets", "goaway 11", "http2_resets"),
@@ -209,7 +211,11 @@ fn who_asks_too_much_is_told_and_others_are_served() {
         ("empty_data", "goaway 11", "http2_idle_frames"),
         ("continuations", "goaway 11", "http2_continuations"),
         ("block_bytes", "goaway 11", "http2_field_bytes"),
-        ("bomb", "431 ", "request_head_bytes"),
+        ("bomb", "goaway 11", "http2_field_bytes"),
+        ("small_bomb", "431 ", "request_head_bytes"),
+        ("malformed", "None 0 reset 1", ""),
+        ("idle_pings", "ended", ""),
+        ("fair", "all", ""),
         ("too_many", "201 reset 7, 101 ends", "http2_streams"),
         (
             "slow_reader",
@@ -244,6 +250,8 @@ fn who_asks_too_much_is_told_and_others_are_served() {
         );
         assert_eq!(status, "200", "after {case}");
     }
+    let log = fs::read_to_string(stage.scene.path("access.log")).unwrap();
+    assert!(log.contains("http2_fields"), "{log}");
     assert!(
         resident() < before + 32 * 1024 * 1024,
         "{before} became {}",
@@ -286,7 +294,7 @@ fn a_stop_tells_clients_and_finishes_what_is_under_way() {
     portway.stop();
     client.wait();
     assert!(
-        client.log().contains("drained: whole, told, closed"),
+        client.log().contains("drained: told, whole, closed"),
         "{}",
         client.log()
     );

@@ -46,6 +46,7 @@ mod flow_enterprise;
 mod frontend_figures;
 mod grpc_checks;
 mod haproxy_policies;
+mod haproxy_servers;
 mod hazelcast_flow;
 mod health;
 mod history;

@@ -1,6 +1,6 @@
 //! Names of targets at a scripted server of names: TTL, failures and lies, reloads and dead addresses.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use portway_testkit::names::{NameServer, Says};
@@ -378,6 +378,40 @@ fn any_address_of_a_name_will_do() {
     // It goes, and comes back elsewhere.
     server.say_addresses("app.test", &["127.0.0.5", "::1", "127.0.0.4"]);
     until_served_by(web, "four");
+    stage.portway.stop();
+}
+
+/// An address of IPv6 alone, and one behind a dead one of IPv4.
+#[test]
+fn a_name_of_ipv6_serves() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    Echo::on(
+        TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap(),
+        "six",
+    );
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 2), port, "two");
+    let with = |more: &str| format!("{}{more}", text(web, port, &server, ""));
+    server.say_addresses("app.test", &["::1"]);
+    let stage = Stage::new(&with("retries = 0\n"));
+    let asked = |name: &str| (0..3).for_each(|_| assert_eq!(Client::new(web).ask("/who"), name));
+    let resolved = |address: &str| {
+        eventually(format_args!("{address} is asked first"), || {
+            let status = stage.portway.status();
+            let target = &status["target_groups"][0]["targets"][0]["resolved"];
+            (*target == format!("{address}:{port}")).then_some(())
+        });
+    };
+    asked("six");
+    resolved("[::1]");
+    stage.becomes(&with("retries = 1\n"));
+    asked("six");
+    // 127.0.0.5 is dead.
+    server.say_addresses("app.test", &["127.0.0.5", "::1"]);
+    asked("six");
+    server.say_addresses("app.test", &["127.0.0.2"]);
+    until_served_by(web, "two");
+    server.say_addresses("app.test", &["::1"]);
+    until_served_by(web, "six");
     stage.portway.stop();
 }
 

@@ -25,6 +25,9 @@ const TABLE_BYTES: usize = 4096;
 const FIRST_WINDOW: i64 = 65_535;
 /// Streams that we have ended and remember: their peer may not know it yet. More than there are at a time.
 const REMEMBERED: usize = 256;
+/// How often the bytes that a block may have are read of its names and values: Huffman coding takes five bits at least of eight,
+/// and names that come often are in a table.
+const EXPANDED: usize = 4;
 
 /// Which side we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +105,11 @@ impl From<ErrorCode> for Broken {
 }
 
 impl From<hpack::Fault> for Broken {
-    fn from(_: hpack::Fault) -> Self {
-        ErrorCode::COMPRESSION_ERROR.into()
+    fn from(fault: hpack::Fault) -> Self {
+        match fault {
+            hpack::Fault::TooLarge => calm(Reached::BlockBytes),
+            _ => ErrorCode::COMPRESSION_ERROR.into(),
+        }
     }
 }
 
@@ -129,6 +135,8 @@ struct Stream {
     receive_window: i64,
     /// Bytes that were used and not given back yet.
     used: u32,
+    /// By so much its window has grown.
+    widened: u32,
     /// Bytes that were used in all.
     used_in_all: u64,
     /// The window that the peer is given.
@@ -179,6 +187,8 @@ pub struct Connection {
     receive_window: i64,
     /// Bytes that came and were not given back yet.
     used: u32,
+    /// What the windows of all streams have grown by.
+    widened: u32,
     /// Streams that we have ended, the oldest first.
     ended: VecDeque<u32>,
     /// No stream beyond this one is looked at any more: we have said so.
@@ -241,6 +251,7 @@ impl Connection {
             send_window: FIRST_WINDOW,
             receive_window: FIRST_WINDOW + more.max(0),
             used: 0,
+            widened: 0,
             ended: VecDeque::new(),
             closing: None,
             resets: Allowance::new(limits.resets),

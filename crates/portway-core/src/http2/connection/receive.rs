@@ -1,7 +1,7 @@
 //! What each kind of frame does.
 
 use super::{
-    Block, Broken, Connection, ENABLE_CONNECT_PROTOCOL, ENABLE_PUSH, INITIAL_WINDOW_SIZE,
+    Block, Broken, Connection, ENABLE_CONNECT_PROTOCOL, ENABLE_PUSH, EXPANDED, INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, Reached, Role, Sink, Stream,
     Unfinished, calm,
 };
@@ -36,7 +36,7 @@ impl Connection {
             Kind::RstStream => self.rst_stream(head, payload, sink),
             Kind::Settings => self.settings(head, payload, sink),
             Kind::Ping => self.ping(head, payload),
-            Kind::GoAway => go_away(payload, sink),
+            Kind::GoAway => self.go_away(payload, sink),
             Kind::WindowUpdate => self.window_update(head, payload, sink),
             // We have said that we want none, and clients have none to make.
             Kind::PushPromise => Err(ErrorCode::PROTOCOL_ERROR.into()),
@@ -174,8 +174,9 @@ impl Connection {
         block: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Broken> {
+        let most = self.limits.block_bytes.saturating_mul(EXPANDED);
         self.decoder
-            .decode(block, |name, value| sink.field(name, value))?;
+            .decode(block, most, |name, value| sink.field(name, value))?;
         let what = match self.streams.get(&stream) {
             Some(known) if known.has_head => Block::Trailers,
             Some(_) => Block::Head,
@@ -283,7 +284,11 @@ impl Connection {
             (5, _) => ErrorCode::PROTOCOL_ERROR,
             _ => ErrorCode::FRAME_SIZE_ERROR,
         };
-        self.fail(head.stream, code, sink)
+        match self.is_idle(head.stream) {
+            // There is nothing that could be reset (section 5.1).
+            true => Err(code.into()),
+            false => self.fail(head.stream, code, sink),
+        }
     }
 
     fn rst_stream(
@@ -299,7 +304,7 @@ impl Connection {
         if self.is_idle(head.stream) {
             return Err(ErrorCode::PROTOCOL_ERROR.into());
         }
-        if self.streams.remove(&head.stream).is_none() {
+        if !self.forget(head.stream) {
             return self.idle_frame();
         }
         sink.reset(head.stream, code, true);
@@ -318,7 +323,7 @@ impl Connection {
             return Err(ErrorCode::FRAME_SIZE_ERROR.into());
         }
         if ack {
-            return Ok(());
+            return self.idle_frame();
         }
         if std::mem::replace(&mut self.has_settings, true) {
             self.idle_frame()?;
@@ -423,15 +428,16 @@ impl Connection {
         sink.opened(head.stream);
         Ok(())
     }
-}
 
-fn go_away(payload: &[u8], sink: &mut impl Sink) -> Result<(), Broken> {
-    let (Some(last), Some(code)) = (
-        frame::number(payload),
-        payload.get(4..).and_then(frame::number),
-    ) else {
-        return Err(ErrorCode::FRAME_SIZE_ERROR.into());
-    };
-    sink.going_away(last & 0x7FFF_FFFF, ErrorCode(code));
-    Ok(())
+    fn go_away(&mut self, payload: &[u8], sink: &mut impl Sink) -> Result<(), Broken> {
+        let (Some(last), Some(code)) = (
+            frame::number(payload),
+            payload.get(4..).and_then(frame::number),
+        ) else {
+            return Err(ErrorCode::FRAME_SIZE_ERROR.into());
+        };
+        self.idle_frame()?;
+        sink.going_away(last & 0x7FFF_FFFF, ErrorCode(code));
+        Ok(())
+    }
 }

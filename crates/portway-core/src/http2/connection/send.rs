@@ -66,7 +66,7 @@ impl Connection {
     /// Begins a block of fields.
     pub fn begin_block(&mut self, block: &mut Vec<u8>) {
         block.clear();
-        if !std::mem::replace(&mut self.has_begun, true) {
+        if !self.has_begun {
             hpack::begin(block);
         }
     }
@@ -74,10 +74,10 @@ impl Connection {
     /// Sends a block of fields that was begun by [`Connection::begin_block`]. On a stream that is over it goes nowhere.
     pub fn send_block(&mut self, stream: u32, block: &[u8], end: bool) {
         let Some(open) = self.streams.get_mut(&stream) else {
-            // Nothing in it is in a table: that it is not sent changes nothing for others, but for the first.
-            self.has_begun &= !block.starts_with(&[hpack::NO_TABLE]);
+            // Nothing in it is in a table: that it is not sent changes nothing for others.
             return;
         };
+        self.has_begun = true;
         open.local_open &= !end;
         frame::write_block(stream, block, end, self.remote.payload, &mut self.out);
         self.forget_if_over(stream);
@@ -91,6 +91,12 @@ impl Connection {
         };
         let window = open.send_window.min(self.send_window).max(0);
         usize::try_from(window).map_or(0, |window| window.min(self.remote.payload))
+    }
+
+    /// Bytes that may be sent of all bodies together.
+    #[inline]
+    pub fn send_window(&self) -> usize {
+        usize::try_from(self.send_window).unwrap_or(0)
     }
 
     /// So many bytes of a body are sent, within [`Connection::room`]: a frame of them is written to `out` by the owner.
@@ -117,9 +123,12 @@ impl Connection {
         let mut more = std::mem::take(&mut open.used);
         let widest = self.limits.widest_window;
         if open.window < widest && open.used_in_all >= u64::from(open.window) * FILLED {
-            let wider = open.window.saturating_mul(2).min(widest);
-            more += wider - open.window;
-            open.window = wider;
+            let left = self.limits.widened.saturating_sub(self.widened);
+            let wider = (widest - open.window).min(open.window).min(left);
+            more += wider;
+            open.window += wider;
+            open.widened += wider;
+            self.widened += wider;
         }
         open.receive_window += i64::from(more);
         frame::write_window_update(stream, more, &mut self.out);
@@ -140,13 +149,14 @@ impl Connection {
             send_window: self.remote.window,
             receive_window: i64::from(self.limits.stream_window),
             used: 0,
+            widened: 0,
             used_in_all: 0,
             window: self.limits.stream_window,
         }
     }
 
     pub(super) fn end(&mut self, stream: u32, code: ErrorCode) {
-        self.streams.remove(&stream);
+        self.forget(stream);
         if self.ended.len() >= REMEMBERED {
             self.ended.pop_front();
         }
@@ -157,8 +167,15 @@ impl Connection {
     pub(super) fn forget_if_over(&mut self, stream: u32) {
         let is_over = |it: &Stream| !it.remote_open && !it.local_open;
         if self.streams.get(&stream).is_some_and(is_over) {
-            self.streams.remove(&stream);
+            self.forget(stream);
         }
+    }
+
+    /// The stream is over; false where it was.
+    pub(super) fn forget(&mut self, stream: u32) -> bool {
+        let known = self.streams.remove(&stream);
+        self.widened -= known.map_or(0, |it| it.widened);
+        known.is_some()
     }
 
     /// Says that no further streams are wanted; those on their way are served until [`Connection::finish`].

@@ -18,6 +18,8 @@ pub enum Fault {
     Coding,
     /// The table is to be larger than we allow, or its size stands behind a field.
     TableSize,
+    /// Its fields have more bytes than is read: a byte may stand for a whole entry of the table.
+    TooLarge,
 }
 
 /// Reads the blocks of a connection, in their order.
@@ -26,6 +28,8 @@ pub struct Decoder {
     table: Table,
     /// The largest table that we allow.
     allowed: usize,
+    /// Bytes of names and values that the block may still have.
+    left: usize,
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -36,21 +40,24 @@ impl Decoder {
         Self {
             table: Table::new(allowed),
             allowed,
+            left: 0,
             name: Vec::new(),
             value: Vec::new(),
         }
     }
 
-    /// Reads a whole block and gives each field to `take`. A block is read to its end whatever becomes of its fields, since what
-    /// it says of the table counts for later ones.
+    /// Reads a whole block, of `most` bytes of names and values, and gives each field to `take`. A block is read to its end
+    /// whatever becomes of its fields, since what it says of the table counts for later ones.
     ///
     /// # Errors
-    /// The block is not as it should be; nothing more can be read on the connection.
+    /// The block is not as it should be, or too large; nothing more can be read on the connection.
     pub fn decode(
         &mut self,
         block: &[u8],
+        most: usize,
         mut take: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Fault> {
+        self.left = most;
         let mut rest = block;
         let mut begun = false;
         while let Some(first) = rest.first().copied() {
@@ -84,6 +91,7 @@ impl Decoder {
                 Some((name, value)) => take(name, value),
                 None => {
                     self.of_table(index, true)?;
+                    self.left = less(self.left, &self.name, &self.value)?;
                     take(&self.name, &self.value);
                 }
             }
@@ -103,6 +111,7 @@ impl Decoder {
         let (value, rest) = string(rest, &mut self.value)?;
         let name = name.unwrap_or(&self.name);
         let value = value.unwrap_or(&self.value);
+        self.left = less(self.left, name, value)?;
         take(name, value);
         if indexed {
             self.table.insert(name, value);
@@ -116,6 +125,12 @@ impl Decoder {
         let found = self.table.copy(place, &mut self.name, value);
         found.ok_or(Fault::Index)
     }
+}
+
+/// What is left of so many bytes behind a field.
+fn less(left: usize, name: &[u8], value: &[u8]) -> Result<usize, Fault> {
+    let left = left.checked_sub(name.len() + value.len());
+    left.ok_or(Fault::TooLarge)
 }
 
 fn of_static(index: usize) -> Option<(&'static [u8], &'static [u8])> {

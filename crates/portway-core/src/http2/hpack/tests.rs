@@ -13,7 +13,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Fields, Fault> {
     let mut fields = Vec::new();
-    decoder.decode(block, |name, value| {
+    decoder.decode(block, usize::MAX, |name, value| {
         fields.push((name.to_vec(), value.to_vec()))
     })?;
     Ok(fields)
@@ -262,4 +262,20 @@ proptest! {
             }
         }
     }
+}
+
+/// A byte may stand for a whole entry of the table: what is read of a block is bounded, not only what comes.
+#[test]
+fn a_block_is_no_larger_than_is_read() {
+    let entry = "x".repeat(1000);
+    let mut block = Vec::new();
+    block.extend(hex("40 01 61"));
+    block.extend([0x7F, 0xE9, 0x06]);
+    block.extend(entry.as_bytes());
+    let mut heard = 0;
+    let mut decoder = Decoder::new(4096);
+    decoder.decode(&block, 1001, |_, _| heard += 1).unwrap();
+    block = vec![0xBE; 10];
+    let read = decoder.decode(&block, 5005, |_, _| heard += 1);
+    assert_eq!((heard, read), (6, Err(Fault::TooLarge)));
 }
