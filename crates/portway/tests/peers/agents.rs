@@ -98,6 +98,7 @@ fn an_agent_of_a_haproxy_file_is_heard() {
     let web = free_port();
     let agent = Agent::start();
     let [a, b] = ["a", "b"].map(|name| Mortal::start(&scene, name));
+    let (of_a, of_b) = (a.port, b.port);
     let text = |retries: u32| {
         format!(
             "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n \
@@ -105,7 +106,7 @@ fn an_agent_of_a_haproxy_file_is_heard() {
              server a 127.0.0.1:{} weight 100 check inter 100ms fall 2 rise 1\n \
              server b 127.0.0.1:{} weight 100 check inter 100ms fall 2 rise 1 \
              agent-check agent-port {} agent-inter 50ms agent-send how?\\n\n",
-            a.port, b.port, agent.port
+            of_a, of_b, agent.port
         )
     };
     let stage = Stage::of_file(scene, "haproxy.cfg", &text(1), &[]);

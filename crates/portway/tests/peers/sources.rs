@@ -280,14 +280,14 @@ const LB: &str = "10.77.4.1";
 const NODE: &str = "10.77.4.2";
 
 /// A balancer that takes what comes from the cable for its own, and a host that answers by way of it.
-struct Network {
-    scene: Scene,
-    lb: Namespace,
-    node: Namespace,
+pub(crate) struct Network {
+    pub(crate) scene: Scene,
+    pub(crate) lb: Namespace,
+    pub(crate) node: Namespace,
 }
 
 impl Network {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let scene = Scene::new();
         let [lb, node] = ["lb", "node"].map(|role| Namespace::new(&scene, role, &[]));
         lb.connect(&scene, LB, &node, NODE);
@@ -318,12 +318,12 @@ impl Network {
     }
 
     /// Tells Portway something.
-    fn command(&self, word: &str) {
+    pub(crate) fn command(&self, word: &str) {
         let words = [word, "--admin", "127.0.0.1:9900"];
         self.lb.run(&self.scene, PORTWAY, &words).good();
     }
 
-    fn portway(&self, file: &str, text: &str) -> Process {
+    pub(crate) fn portway(&self, file: &str, text: &str) -> Process {
         self.scene.file(file, text);
         let run = ["run", "--workers", "2", "--admin", "127.0.0.1:9900", file];
         let portway = self.lb.spawn(&self.scene, PORTWAY, &run);
