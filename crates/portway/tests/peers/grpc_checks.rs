@@ -58,16 +58,16 @@ class Web(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(web)), Web).serve_forever()
 "#;
 
-struct Server {
+pub(crate) struct Server {
     name: &'static str,
-    web: u16,
-    grpc: u16,
+    pub(crate) web: u16,
+    pub(crate) grpc: u16,
     tls: Vec<String>,
     process: Option<Process>,
 }
 
 impl Server {
-    fn start(scene: &Scene, name: &'static str, tls: &[&str]) -> Self {
+    pub(crate) fn start(scene: &Scene, name: &'static str, tls: &[&str]) -> Self {
         let mut server = Self {
             name,
             web: free_port(),
@@ -79,7 +79,7 @@ impl Server {
         server
     }
 
-    fn revive(&mut self, scene: &Scene) {
+    pub(crate) fn revive(&mut self, scene: &Scene) {
         let Self { web, grpc, .. } = *self;
         scene.file("server.py", SERVER);
         let [web_text, grpc_text] = [web, grpc].map(|port| port.to_string());
@@ -88,11 +88,11 @@ impl Server {
         self.process = Some(scene.serve(web, &python_with_peers(), &arguments));
     }
 
-    fn die(&mut self) {
+    pub(crate) fn die(&mut self) {
         self.process = None;
     }
 
-    fn says(&self, service: &str, status: &str) {
+    pub(crate) fn says(&self, service: &str, status: &str) {
         Client::new(self.web).ask(&format!("/set/{service}/{status}"));
     }
 

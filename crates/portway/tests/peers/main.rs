@@ -111,6 +111,7 @@ mod trace;
 mod traefik;
 mod traefik_changes;
 mod traefik_mixed;
+mod traefik_options;
 mod traefik_policies;
 mod traefik_services;
 mod traefik_tls;

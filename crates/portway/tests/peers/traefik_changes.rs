@@ -11,12 +11,12 @@ use crate::stage::Client;
 use crate::support::{Scene, eventually, free_port, local};
 use crate::traefik_policies::{Deployed, servers};
 
-fn entry(name: &str, port: u16, more: &str) -> String {
+pub(crate) fn entry(name: &str, port: u16, more: &str) -> String {
     format!("  {name}: {{ address: \"127.0.0.1:{port}\"{more} }}\n")
 }
 
 /// One router for everything, with these middlewares, and one service with these keys.
-fn one(service: &str, middlewares: &[(&str, &str)]) -> String {
+pub(crate) fn one(service: &str, middlewares: &[(&str, &str)]) -> String {
     let names: Vec<&str> = middlewares.iter().map(|(name, _)| *name).collect();
     let texts = middlewares.iter();
     let texts: String = texts
@@ -35,7 +35,7 @@ fn one(service: &str, middlewares: &[(&str, &str)]) -> String {
 }
 
 /// Portway with the entry point `web`.
-fn deployed(web: u16, more: &str, dynamic: &str) -> Deployed {
+pub(crate) fn deployed(web: u16, more: &str, dynamic: &str) -> Deployed {
     let fixed = format!("entryPoints:\n{}", entry("web", web, more));
     Deployed::new(Scene::new(), &fixed, dynamic)
 }
