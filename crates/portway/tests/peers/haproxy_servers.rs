@@ -14,6 +14,9 @@ use crate::support::{PORTWAY, Process, Scene, eventually, free_port, local};
 const DEFAULTS: &str = "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n \
                         timeout queue 30s\n timeout tunnel 30s\n";
 
+/// A configuration with a listener at this port, these servers, and so many retries.
+type Text<'t, S> = &'t dyn Fn(u16, S, u32) -> String;
+
 /// A program on `haproxy.cfg`.
 enum Running {
     Haproxy(Process),
@@ -123,8 +126,7 @@ fn a_limit_rises_with_the_load() {
             listener("web", web, "app")
         )
     };
-    let rows: [(&str, &dyn Fn(u16, u16, u32) -> String); 2] =
-        [("haproxy.cfg", &haproxy), ("web.toml", &native)];
+    let rows: [(&str, Text<'_, u16>); 2] = [("haproxy.cfg", &haproxy), ("web.toml", &native)];
     for (file, text) in rows {
         let (gate, web) = (Gate::default(), free_port());
         let target = gate.target();
@@ -274,8 +276,7 @@ fn who_is_drawn_has_less_to_do() {
         let (listener, group) = (listener("web", web, "app"), group("app", &targets));
         format!("{listener}{group}algorithm = 'random_of_two'\nretries = {retries}\n")
     };
-    let rows: [(&str, &dyn Fn(u16, [u16; 2], u32) -> String); 2] =
-        [("haproxy.cfg", &haproxy), ("web.toml", &native)];
+    let rows: [(&str, Text<'_, [u16; 2]>); 2] = [("haproxy.cfg", &haproxy), ("web.toml", &native)];
     for (file, text) in rows {
         let (gates, web) = ([Gate::default(), Gate::default()], free_port());
         let targets = [gates[0].target(), gates[1].target()];
