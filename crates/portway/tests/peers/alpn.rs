@@ -1,14 +1,15 @@
-//! Connections are told apart by the protocols that a client offers (ALPN), while TLS passes through.
+//! Connections are told apart by the name and the protocols that a client offers (SNI, ALPN), while TLS passes through; streams that
+//! are open go on whatever becomes of their route.
 
-use crate::certificates::handshake;
 use crate::stage::{group, own_certificate};
-use crate::support::{PORTWAY, Process, Scene, free_port};
+use crate::support::{PORTWAY, Process, Scene, eventually, free_port, local};
+use crate::talker::Talker;
 
-/// Targets by name: connections that offer `h2`, those that offer `acme-tls/1`, and all others.
-const NAMES: [&str; 3] = ["two", "acme", "other"];
+/// Targets by name: connections for `s.example`, those that offer `h2`, those that offer `acme-tls/1`, and all others.
+const NAMES: [&str; 4] = ["named", "two", "acme", "other"];
 
 /// Ports by name.
-type Targets = [Vec<u16>; 3];
+type Targets = [Vec<u16>; 4];
 /// Files by name.
 type Files = Vec<(&'static str, String)>;
 
@@ -30,6 +31,7 @@ fn native(edge: u16, targets: &Targets) -> Files {
     };
     let offers = |protocol: &str| format!("when = 'hello_alpn =~ `(^|,){protocol}(,|$)`'\n");
     let mut text = format!("[listener.edge]\nbind = '127.0.0.1:{edge}'\nprotocol = 'tcp'\n")
+        + &rule("when = 'hello_sni == `s.example` ignoring_case'\n", "named")
         + &rule(&offers("acme-tls/1"), "acme")
         + &rule(&offers("h2"), "two")
         + &rule("", "other");
@@ -42,9 +44,10 @@ fn native(edge: u16, targets: &Targets) -> Files {
 
 fn haproxy(edge: u16, targets: &Targets) -> Files {
     let mut text = format!(
-        "defaults\n mode tcp\n timeout connect 2s\n timeout client 9s\n timeout server 9s\n retries 2\n \
+        "defaults\n mode tcp\n timeout connect 2s\n timeout client 1h\n timeout server 1h\n retries 2\n \
          option redispatch 1\nfrontend edge\n bind 127.0.0.1:{edge}\n tcp-request inspect-delay 9s\n \
-         tcp-request content accept if {{ req.ssl_hello_type 1 }}\n use_backend acme if {{ req.ssl_alpn acme-tls/1 }}\n \
+         tcp-request content accept if {{ req.ssl_hello_type 1 }}\n use_backend named if {{ req.ssl_sni -i s.example }}\n \
+         use_backend acme if {{ req.ssl_alpn acme-tls/1 }}\n \
          use_backend two if {{ req.ssl_alpn h2 }}\n default_backend other\n"
     );
     for (name, ports) in NAMES.iter().zip(targets) {
@@ -62,13 +65,14 @@ fn traefik(edge: u16, targets: &Targets) -> Files {
     );
     let router = |name: &str, rule: &str| {
         format!(
-            "    {name}: {{ rule: \"HostSNI(`*`){rule}\", service: {name}, tls: {{ passthrough: true }} }}\n"
+            "    {name}: {{ rule: \"{rule}\", service: {name}, tls: {{ passthrough: true }} }}\n"
         )
     };
     let mut text = "tcp:\n  routers:\n".to_owned()
-        + &router("acme", " && ALPN(`acme-tls/1`)")
-        + &router("two", " && ALPN(`h2`)")
-        + &router("other", "")
+        + &router("named", "HostSNI(`s.example`)").replace("service", "priority: 99, service")
+        + &router("acme", "HostSNI(`*`) && ALPN(`acme-tls/1`)")
+        + &router("two", "HostSNI(`*`) && ALPN(`h2`)")
+        + &router("other", "HostSNI(`*`)")
         + "  services:\n";
     for (name, ports) in NAMES.iter().zip(targets) {
         let servers = ports
@@ -83,43 +87,102 @@ fn traefik(edge: u16, targets: &Targets) -> Files {
     vec![("dynamic.yml", text), ("traefik.yml", fixed)]
 }
 
-/// Servers of TLS that show a certificate with their name.
-fn servers(scene: &Scene, ports: [u16; 3]) -> Vec<Process> {
-    let serve = |(name, port): (&str, u16)| {
+/// Servers of TLS: each answers whatever comes with its name and the protocol that was agreed on.
+const SERVERS: &str = r#"
+import socket, ssl, sys, threading
+def one(context, name, c):
+    try:
+        c = context.wrap_socket(c, server_side=True)
+        while c.recv(4096):
+            c.sendall(('%s %s\n' % (name, c.selected_alpn_protocol())).encode())
+    except OSError: pass
+def serve(name, port, protocols):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(name + '.pem', name + '.key')
+    if protocols: context.set_alpn_protocols([protocols])
+    s = socket.create_server(('127.0.0.1', int(port)), backlog=99)
+    while True: threading.Thread(target=one, args=(context, name, s.accept()[0]), daemon=True).start()
+threads = [threading.Thread(target=serve, args=it.split('=')) for it in sys.argv[1:]]
+for it in threads: it.start()
+"#;
+
+/// A client with many streams. `open NAME SNI ALPN` opens one and asks on it, `ask NAME` asks on one that is open, `who NAME SNI ALPN`
+/// opens one that ends then; the answer is that of the server, behind the name of its certificate.
+const CLIENT: &str = r#"
+import socket, ssl, sys
+streams = {}
+def opened(sni, alpn):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations('all.pem')
+    if alpn != '-': context.set_alpn_protocols(alpn.split(','))
+    c = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 60)
+    return context.wrap_socket(c, server_hostname=sni)
+for line in sys.stdin:
+    word, name, *more = line.split()
+    try:
+        if word != 'ask': streams[name] = opened(*more)
+        c = streams[name]
+        c.sendall(b'who\n')
+        subject = c.getpeercert()['subject'][0][0][1]
+        print(subject, c.recv(4096).decode().strip() or '-', flush=True)
+        if word == 'who': streams.pop(name).close()
+    except OSError: print('-', flush=True)
+"#;
+
+fn servers(scene: &Scene, ports: [u16; 4]) -> Process {
+    let protocols = ["", "h2", "acme-tls/1", ""];
+    let mut words = vec!["-u".to_owned(), "servers.py".to_owned()];
+    let mut all = String::new();
+    for ((name, port), protocol) in NAMES.iter().zip(ports).zip(protocols) {
         own_certificate(scene, name, name);
-        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
-        let at = format!("127.0.0.1:{port}");
-        let own = ["s_server", "-www", "-accept", &at];
-        let shown = ["-cert", &certificate, "-key", &key];
-        let speaks: &[&str] = match name {
-            "two" => &["-alpn", "h2"],
-            "acme" => &["-alpn", "acme-tls/1"],
-            _ => &[],
-        };
-        scene.serve(port, "openssl", &[&own[..], &shown, speaks].concat())
-    };
-    NAMES.into_iter().zip(ports).map(serve).collect()
+        all += &scene.read(&format!("{name}.pem"));
+        words.push(format!("{name}={port}={protocol}"));
+    }
+    scene.file("all.pem", all);
+    scene.file("servers.py", SERVERS);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut process = scene.spawn("python3", &words);
+    for port in ports {
+        process.wait_for(local(port));
+    }
+    process
 }
 
-/// Who answers a client that offers these protocols.
-fn who(scene: &Scene, edge: u16, offered: &str) -> Option<&'static str> {
-    let offer = ["-alpn", offered];
-    let shown = match offered {
-        "" => handshake(scene, edge, &[]),
-        _ => handshake(scene, edge, &offer),
-    };
-    let is_shown = |name: &&str| shown.contains(&format!("subject=CN={name}"));
-    let found = NAMES.into_iter().find(is_shown);
-    if let Some("two" | "acme") = found {
-        assert!(shown.contains("ALPN protocol: "), "{shown}");
+/// Clients of an edge.
+struct Clients(Talker);
+
+impl Clients {
+    /// Who serves a new stream of a client that offers this. With a name it stays open.
+    fn new_stream(&mut self, name: Option<&str>, (sni, offered): (&str, &str)) -> String {
+        let (word, name) = name.map_or(("who", "once"), |name| ("open", name));
+        let offered = if offered.is_empty() { "-" } else { offered };
+        self.0.say(&format!("{word} {name} {sni} {offered}"))
     }
-    found
+
+    fn who(&mut self, offers: (&str, &str)) -> String {
+        self.new_stream(None, offers)
+    }
+
+    fn ask(&mut self, name: &str) -> String {
+        self.0.say(&format!("ask {name}"))
+    }
+}
+
+/// What a server is heard to say.
+fn said(name: &str) -> String {
+    let protocol = match name {
+        "two" => "h2",
+        "acme" => "acme-tls/1",
+        _ => "None",
+    };
+    format!("{name} {name} {protocol}")
 }
 
 fn told_apart(dialect: &Dialect) {
     let scene = Scene::new();
     let [edge, dead] = [(); 2].map(|()| free_port());
-    let ports = [(); 3].map(|()| free_port());
+    let ports = [(); 4].map(|()| free_port());
     let _servers = servers(&scene, ports);
     let write = |targets: &Targets| {
         for (name, text) in (dialect.files)(edge, targets) {
@@ -134,48 +197,78 @@ fn told_apart(dialect: &Dialect) {
             .run(PORTWAY, &["reload", "--admin", &portway.admin])
             .good();
     };
+    scene.file("client.py", CLIENT);
+    let script = ["-u", "client.py", &edge.to_string()];
+    let mut clients = Clients(Talker::start(scene.command("python3", &script)));
     let second = match dialect.first_only {
         true => "other",
         false => "two",
     };
     let offers = [
-        ("h2,http/1.1", "two"),
-        ("acme-tls/1", "acme"),
-        ("http/1.1", "other"),
-        ("xh2,h2x", "other"),
-        ("", "other"),
-        ("http/1.1,h2", second),
+        (("a.example", "h2,http/1.1"), "two"),
+        (("a.example", "acme-tls/1"), "acme"),
+        (("a.example", "http/1.1"), "other"),
+        (("a.example", "xh2,h2x"), "other"),
+        (("a.example", ""), "other"),
+        (("a.example", "http/1.1,h2"), second),
+        (("s.example", ""), "named"),
+        (("S.example", "http/1.1"), "named"),
+        (("t.s.example", ""), "other"),
     ];
-    let all = |what: &str| {
+    let streams: Vec<(String, &str)> = (0..offers.len())
+        .map(|place| (format!("stream-{place}"), offers[place].1))
+        .collect();
+    for ((name, expected), (offered, _)) in streams.iter().zip(offers) {
+        let found = clients.new_stream(Some(name), offered);
+        assert_eq!(found, said(expected), "{offered:?}");
+    }
+    // Streams that are open go on; new ones go where their offers lead.
+    let all = |clients: &mut Clients, what: &str, route: fn(&str) -> &str| {
+        for (name, expected) in &streams {
+            assert_eq!(clients.ask(name), said(expected), "{what}: {name}");
+        }
         for (offered, expected) in offers {
-            let found = who(&scene, edge, offered);
-            assert_eq!(found, Some(expected), "{what}: {offered}");
+            let found = clients.who(offered);
+            assert_eq!(found, said(route(expected)), "{what}: {offered:?}");
         }
     };
-    all("at first");
+    all(&mut clients, "at first", |it| it);
     // A dead one beside each.
     becomes(&ports.map(|port| vec![dead, port]));
     if dialect.retries {
-        all("with dead targets");
-        all("with dead targets again");
+        all(&mut clients, "with dead targets", |it| it);
+        all(&mut clients, "with dead targets again", |it| it);
     } else {
         for (offered, expected) in offers {
-            let found: Vec<_> = (0..4).filter_map(|_| who(&scene, edge, offered)).collect();
-            assert!(!found.is_empty(), "{offered}");
-            assert!(
-                found.iter().all(|it| *it == expected),
-                "{offered}: {found:?}"
-            );
+            let found: Vec<_> = (0..4).map(|_| clients.who(offered)).collect();
+            let of = |name: &str| found.iter().filter(|it| **it == name).count();
+            assert!(of(&said(expected)) > 0, "{offered:?}: {found:?}");
+            assert_eq!(of(&said(expected)) + of("-"), 4, "{offered:?}: {found:?}");
         }
     }
     // Where all that would take it are dead, nobody else does.
-    let [_, acme, other] = ports;
-    becomes(&[vec![dead], vec![acme], vec![other]]);
-    assert_eq!(who(&scene, edge, "h2,http/1.1"), None);
-    assert_eq!(who(&scene, edge, "acme-tls/1"), Some("acme"));
-    assert_eq!(who(&scene, edge, ""), Some("other"));
+    let [named, two, acme, other] = ports;
+    becomes(&[vec![named], vec![dead], vec![acme], vec![other]]);
+    assert_eq!(clients.who(("a.example", "h2,http/1.1")), "-");
+    assert_eq!(clients.who(("a.example", "acme-tls/1")), said("acme"));
+    assert_eq!(clients.who(("s.example", "")), said("named"));
+    // Others take new streams from now on, and those that are open stay where they are.
+    becomes(&[vec![other], vec![two], vec![acme], vec![named]]);
+    all(&mut clients, "after a change", |it| match it {
+        "named" => "other",
+        "other" => "named",
+        other => other,
+    });
     becomes(&ports.map(|port| vec![port]));
-    all("at last");
+    all(&mut clients, "at last", |it| it);
+    drop(clients);
+    let open = "portway_listener_connections_open{listener=\"";
+    eventually("all streams are over", || {
+        let url = format!("http://{}/metrics", portway.admin);
+        let text = scene.curl(&["-s", &url]).good();
+        let mut lines = text.lines().filter(|it| it.starts_with(open));
+        lines.all(|it| it.ends_with(" 0")).then_some(())
+    });
     portway.stop();
 }
 

@@ -22,14 +22,8 @@ struct Given<'t> {
 }
 
 fn haproxy(it: &Given<'_>) -> String {
-    let Given {
-        web,
-        raw,
-        targets: [dead, alive],
-        most,
-        period,
-        socket,
-    } = it;
+    let (web, raw, most, period) = (it.web, it.raw, it.most, it.period);
+    let [dead, alive] = it.targets;
     let rates = format!("store bytes_in_rate({period}),bytes_out_rate({period})");
     let servers = format!(" server dead 127.0.0.1:{dead}\n server alive 127.0.0.1:{alive}\n");
     format!(
@@ -47,19 +41,13 @@ fn haproxy(it: &Given<'_>) -> String {
          backend contents\n stick-table type ip size 1k expire 1h {rates}\n\
          backend people\n stick-table type string len 32 size 1k expire 1h {rates}\n\
          backend strangers\n stick-table type ip size 1k expire 1h {rates}\n",
-        socket.display()
+        it.socket.display()
     )
 }
 
 fn native(it: &Given<'_>) -> String {
-    let Given {
-        web,
-        raw,
-        targets: [dead, alive],
-        most,
-        period,
-        socket,
-    } = it;
+    let (web, raw, most, period) = (it.web, it.raw, it.most, it.period);
+    let [dead, alive] = it.targets;
     let group = |name: &str, protocol: &str| {
         format!(
             "[target_group.{name}]\nprotocol = '{protocol}'\ntargets = ['127.0.0.1:{dead}', '127.0.0.1:{alive}']\n"
@@ -82,7 +70,7 @@ fn native(it: &Given<'_>) -> String {
         format!(
             "[process]\ncontrol_sockets = {{ bind = 'unix:{}', level = 'admin' }}\n\
              [listener.web]\nbind = '127.0.0.1:{web}'\nforward = 'app'\n",
-            socket.display()
+            it.socket.display()
         ),
         rule("web", "connection", &track(0, "source", "sources")),
         rule("web", "request", &track(2, "source", "contents")),

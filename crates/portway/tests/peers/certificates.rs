@@ -130,42 +130,31 @@ pub(crate) fn revocations(scene: &Scene, ca: &str, revoked: &[&str], list: &str)
         "crl.cnf",
         "[ca]\ndefault_ca=a\n[a]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=30\n",
     );
-    let (certificate, key) = (format!("{ca}.pem"), format!("{ca}.key"));
-    let ca = [
-        "ca",
-        "-config",
-        "crl.cnf",
-        "-cert",
-        &certificate,
-        "-keyfile",
-        &key,
-    ];
     for name in revoked {
         let revoked = format!("{name}.pem");
-        openssl(scene, &[&ca[..], &["-revoke", &revoked]].concat());
+        authority(scene, ca, &["-revoke", &revoked]);
     }
-    openssl(scene, &[&ca[..], &["-gencrl", "-out", list]].concat());
+    authority(scene, ca, &["-gencrl", "-out", list]);
 }
 
 /// The same of nobody, as it was in January 2020: it is over since February.
 pub(crate) fn expired_revocations(scene: &Scene, ca: &str, list: &str) {
     revocations(scene, ca, &[], list);
-    let (certificate, key) = (format!("{ca}.pem"), format!("{ca}.key"));
-    let ca = [
-        "ca",
-        "-config",
-        "crl.cnf",
-        "-cert",
-        &certificate,
-        "-keyfile",
-        &key,
-    ];
     let (from, until) = ("20200101000000Z", "20200201000000Z");
     let times = ["-crl_lastupdate", from, "-crl_nextupdate", until];
-    openssl(
+    authority(
         scene,
-        &[&ca[..], &["-gencrl", "-out", list], &times].concat(),
+        ca,
+        &[&["-gencrl", "-out", list], &times[..]].concat(),
     );
+}
+
+/// Has an authority do something with what it has issued.
+fn authority(scene: &Scene, ca: &str, words: &[&str]) {
+    let (certificate, key) = (format!("{ca}.pem"), format!("{ca}.key"));
+    let by = ["-cert", &certificate, "-keyfile", &key];
+    let own = ["ca", "-config", "crl.cnf"];
+    openssl(scene, &[&own[..], &by, words].concat());
 }
 
 /// `below` is of `middle`, and shown with it in `below-all.pem`, without it in `alone-all.pem`; `old` has expired, `server` is for

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::echo::Echo;
-use crate::stage::{Client, Stage, group, listener};
+use crate::stage::{Client, Stage, group, listener, server};
 use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
 /// An nginx that says its name, dies and comes back.
@@ -137,13 +137,10 @@ type Served = BTreeMap<usize, String>;
 fn served(web: u16, row: &str) -> Served {
     let mut client = Client::new(web);
     let mut ask = |key: usize| {
-        client.send(&format!(
-            "GET /{row}/{key} HTTP/1.1\r\nHost: a\r\nX-User: user-{key}\r\n\r\n"
-        ));
-        let head = client.answer();
-        let server = head.split("x-server: ").nth(1);
-        let server = server.and_then(|rest| rest.split("\r\n").next());
-        server.unwrap_or_else(|| panic!("{row}: {head}")).to_owned()
+        let user = format!("X-User: user-{key}\r\n");
+        let head = client.ask_with(&format!("/{row}/{key}"), &user);
+        let name = server(&head).map(str::to_owned);
+        name.unwrap_or_else(|| panic!("{row}: {head}"))
     };
     (0..KEYS).map(|key| (key, ask(key))).collect()
 }

@@ -39,13 +39,13 @@ fn it_opens_stays_so_over_a_reload_and_an_upgrade_and_recovers() {
     all.dedup();
     assert_eq!(all, ["200 a"]);
     assert_eq!(state(&metrics(), "app"), "0");
-    // A third of the responses fail, then most.
+    // A third of the responses fail, then most. It does not open before.
+    let begun = Instant::now();
     a.is(500);
     answers(web, 15);
     eventually("it is open", || {
         answers(web, 20).contains(&"429 -".to_owned()).then_some(())
     });
-    let begun = Instant::now();
     a.is(200);
     let nobody = |when: &str| {
         let answers = answers(web, 10);
@@ -84,7 +84,7 @@ fn it_opens_stays_so_over_a_reload_and_an_upgrade_and_recovers() {
     eventually("some pass", || {
         answers(web, 20).contains(&"200 a".to_owned()).then_some(())
     });
-    assert!(begun.elapsed() > Duration::from_secs(5));
+    assert!(begun.elapsed() >= Duration::from_secs(6));
     eventually("all pass", || {
         (state(&metrics(), "app") == "0").then_some(())
     });
@@ -150,7 +150,7 @@ fn traefiks_middleware_opens_on_slowness() {
         "dynamic.yml",
         format!(
             "http:\n  routers:\n    app:\n      rule: PathPrefix(`/`)\n      middlewares: [breaker]\n      service: app\n  \
-             middlewares:\n    breaker:\n      circuitBreaker:\n        expression: LatencyAtQuantileMS(50.0) > 50\n        \
+             middlewares:\n    breaker:\n      circuitBreaker:\n        expression: LatencyAtQuantileMS(50.0) > 400\n        \
              fallbackDuration: 1h\n  services:\n    app:\n      loadBalancer:\n        servers:\n          - url: http://127.0.0.1:{}\n",
             a.port
         ),
@@ -160,8 +160,8 @@ fn traefiks_middleware_opens_on_slowness() {
     );
     scene.file("traefik.yml", entry);
     let portway = scene.portway_with(&["traefik.yml"]);
-    assert_eq!(answers(web, 5), vec!["200 a"; 5]);
-    a.is(10);
+    assert_eq!(answers(web, 2), vec!["200 a"; 2]);
+    a.is(80);
     eventually("it is open", || {
         answers(web, 4).contains(&"503 -".to_owned()).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Limits of connections and of a queue are exhausted: who is in is served on, who comes beyond waits or is turned away, and all is as
+//! Limits of connections and of a queue, and ports of connections to targets, are exhausted: who is in is served on, who comes beyond waits or is turned away, and all is as
 //! before once there is room. Descriptors are exhausted in `overload.rs`.
 
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use std::thread;
 use crate::echo::Echo;
 use crate::queue::Gate;
 use crate::stage::{Client, Stage, group, listener};
-use crate::support::{Scene, eventually, free_port};
+use crate::support::{Scene, eventually, free_offset, free_port, local};
 
 /// Three clients fill it, five more come; `limit` is what is counted then.
 fn fill_and_recover(with: impl Fn(&str) -> String, web: u16, limit: &str) {
@@ -133,4 +133,99 @@ fn a_full_queue_turns_away_and_recovers() {
         assert_eq!(ask(), "200");
     }
     assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+}
+
+/// Four ports are all that connections to the target may come from, and all are in use.
+fn ports_run_out(protocol: &str) {
+    let (gate, [web, dead]) = (Gate::default(), [(); 2].map(|()| free_port()));
+    let (target, first) = (gate.target(), free_offset(&[0, 1, 2, 3, 4]));
+    let with = |ports: u16, more: &str| {
+        let from = |port| {
+            let last = first + ports - 1;
+            format!(
+                "{{ address = '127.0.0.1:{port}', source = {{ address = '127.0.0.7', port = '{first}-{last}' }} }}"
+            )
+        };
+        let more = more.replace("TARGET", &from(target));
+        format!(
+            "{}protocol = '{protocol}'\n[target_group.app]\nretries = 1\nretry_to = 'another'\npool_size = 0\n\
+             passive_health = {{ failures = 3 }}\ntargets = [{}, {}]\n{more}",
+            listener("web", web, "app"),
+            from(dead),
+            from(target)
+        )
+    };
+    let stage = Stage::new(&with(4, ""));
+    let comes = || {
+        let mut client = Client::new(web);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    };
+    let mut inside = Vec::new();
+    let mut enters = |count| {
+        inside.push(comes());
+        gate.arrived(count);
+    };
+    (1..=4).for_each(&mut enters);
+    let mut refused = 0;
+    let mut is_refused = || {
+        let answer = comes().try_answer();
+        match protocol {
+            "tcp" => assert_eq!(answer, None),
+            _ => assert!(answer.unwrap().starts_with("http/1.1 503 ")),
+        }
+        refused += 1;
+        let faults = "portway_listener_faults_total{listener=\"web\",fault=\"exhausted\"} ";
+        eventually("the fault is counted", || {
+            (stage.metric(faults) == refused.to_string()).then_some(())
+        });
+    };
+    (0..6).for_each(|_| is_refused());
+    // Checks have no port either. None of it is held against the target.
+    let checked = "[target_group.checked]\ntargets = [TARGET]\n\
+                   health_check = { tcp = true, interval = '100ms', unhealthy_threshold = 1 }\n";
+    stage.becomes(&with(4, checked));
+    eventually("a check is not made", || {
+        let log = stage.portway.process.log();
+        log.contains("could not be checked, and stays as it is")
+            .then_some(())
+    });
+    is_refused();
+    for group in ["app", "checked"] {
+        let (health, reason) = stage.portway.health(group, local(target));
+        assert_ne!(health, "unhealthy", "{group}: {reason}");
+        let at = format!("{{target_group=\"{group}\",target=\"127.0.0.1:{target}\"}} ");
+        let failures = format!("portway_target_connect_failures_total{at}");
+        assert_eq!(stage.metric(&failures), "0", "{group}");
+    }
+    // There is one port more, and somebody has it.
+    stage.becomes(&with(5, ""));
+    enters(5);
+    is_refused();
+    // Who was served all the time has an answer, and ports are used again.
+    gate.open.store(true, Ordering::SeqCst);
+    for client in &mut inside {
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    drop(inside);
+    for _ in 0..8 {
+        eventually("a port is free", || {
+            let head = comes().try_answer()?;
+            head.starts_with("http/1.1 200 ").then_some(())
+        });
+    }
+    stage.becomes(&with(5, checked));
+    stage
+        .portway
+        .wait_for_health("checked", local(target), "healthy");
+}
+
+#[test]
+fn requests_without_a_port_to_come_from_are_no_fault_of_the_target() {
+    ports_run_out("http");
+}
+
+#[test]
+fn streams_without_a_port_to_come_from_are_no_fault_of_the_target() {
+    ports_run_out("tcp");
 }

@@ -2,36 +2,53 @@
 //! of them, natively and as a haproxy.cfg says, over reloads and upgrades.
 
 use std::collections::BTreeMap;
-use std::thread;
+use std::io::{BufReader, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::Signal;
-
+use crate::serving::{Serving, next_head};
 use crate::stage::Client;
-use crate::support::{Process, Scene, free_port};
+use crate::support::{Scene, eventually, free_port};
 use crate::upgrade::Stage;
 
+/// Sessions that there were.
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
 /// An application with sessions that it forgets when it ends; who has none of them gets one.
-const APP: &str = r#"
-import http.server, os, sys
-known = {}
-class App(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self):
-        pairs = [it.strip().split('=', 1) for it in self.headers.get('Cookie', '').split(';')]
-        session = dict(it for it in pairs if len(it) == 2).get('SESSION')
-        self.send_response(200)
-        self.send_header('X-Server', 'NAME')
-        if session not in known:
-            session = os.urandom(8).hex()
-            known[session] = 0
-            self.send_header('Set-Cookie', 'SESSION=%s; Path=/' % session)
-        known[session] += 1
-        self.send_header('X-Visits', known[session])
-        self.send_header('Content-Length', 0)
-        self.end_headers()
-    def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), App).serve_forever()
-"#;
+fn app(name: &'static str, port: u16) -> Serving {
+    let known: Mutex<BTreeMap<String, u32>> = Mutex::default();
+    Serving::start(port, move |mut stream| {
+        let mut reader = BufReader::new(stream);
+        while let Some(head) = next_head(&mut reader) {
+            let cookies = head.iter().filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("cookie").then_some(value)
+            });
+            let mut pairs = cookies.flat_map(|it| it.split("; "));
+            let named = pairs.find_map(|it| it.strip_prefix("SESSION="));
+            let mut known = known.lock().unwrap();
+            let named = named.filter(|it| known.contains_key(*it));
+            let (session, begins) = named.map_or_else(
+                || {
+                    let number = SESSIONS.fetch_add(1, Ordering::SeqCst);
+                    let session = format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                    let begins = format!("Set-Cookie: SESSION={session}; Path=/\r\n");
+                    (session, begins)
+                },
+                |session| (session.to_owned(), String::new()),
+            );
+            let visits = known.entry(session).or_default();
+            *visits += 1;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nX-Server: {name}\r\n{begins}X-Visits: {visits}\r\nContent-Length: 0\r\n\r\n"
+            );
+            drop(known);
+            if stream.write_all(head.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
 
 /// A way to keep clients.
 struct Row {
@@ -75,10 +92,10 @@ const ROWS: [Row; 6] = [
         checked: false,
     },
     Row {
-        native: "[[target_group.app.rule]]\nstick = { key = 'cookie(`SESSION`)', table = 'seen', to = 'match' }\n\
-                 [[target_group.app.rule]]\nphase = 'response'\n\
-                 stick = { key = 'response_cookie(`SESSION`)', table = 'seen', to = 'store' }\n\
-                 [stick_table.seen]\nkey = { text = 40 }\nsize = 1000\nexpire = '1h'\nstore = ['target']",
+        native: "[[target_group.app@.rule]]\nstick = { key = 'cookie(`SESSION`)', table = 'seen@', to = 'match' }\n\
+                 [[target_group.app@.rule]]\nphase = 'response'\n\
+                 stick = { key = 'response_cookie(`SESSION`)', table = 'seen@', to = 'store' }\n\
+                 [stick_table.seen@]\nkey = { text = 40 }\nsize = 1000\nexpire = '1h'\nstore = ['target']",
         haproxy: "stick-table type string len 40 size 1k expire 1h\n stick match req.cook(SESSION)\n \
                   stick store-response res.cook(SESSION)",
         sees_own: true,
@@ -88,7 +105,8 @@ const ROWS: [Row; 6] = [
 
 const NAMES: [&str; 4] = ["a", "b", "c", "dead"];
 
-/// What makes a file for a listener and these targets, the last of which is dead, with a number that may be another.
+/// What makes the part of a file that is of a row: a listener, and these targets, the last of which is dead, with a number that may be
+/// another. `@` stands for the number of the row.
 type Text = fn(&Row, u16, &[u16], u32) -> String;
 
 fn native(row: &Row, web: u16, ports: &[u16], number: u32) -> String {
@@ -103,7 +121,7 @@ fn native(row: &Row, web: u16, ports: &[u16], number: u32) -> String {
         false => "",
     };
     format!(
-        "[listener.web]\nbind = '127.0.0.1:{web}'\nforward = 'app'\n[target_group.app]\nretries = {number}\n\
+        "[listener.web@]\nbind = '127.0.0.1:{web}'\nforward = 'app@'\n[target_group.app@]\nretries = {number}\n\
          targets = [{}]\n{check}{}\n",
         all.join(", "),
         row.native
@@ -127,9 +145,9 @@ fn haproxy(row: &Row, web: u16, ports: &[u16], number: u32) -> String {
     };
     let servers: String = NAMES.iter().zip(ports).map(server).collect();
     format!(
-        "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n timeout check 30s\n\
-         frontend web\n bind 127.0.0.1:{web}\n default_backend app\n\
-         backend app\n option redispatch 1\n retries {number}\n {}\n{servers}",
+        "frontend web@\n mode http\n timeout client 30s\n bind 127.0.0.1:{web}\n default_backend app@\n\
+         backend app@\n mode http\n timeout connect 30s\n timeout server 30s\n timeout check 30s\n \
+         option redispatch 1\n retries {number}\n {}\n{servers}",
         row.haproxy
     )
 }
@@ -195,68 +213,129 @@ impl Browser {
     }
 }
 
-fn through_its_life(row: &Row, text: Text, is_checked: bool, arguments: &[&str]) {
-    let scene = Scene::new();
-    let ports = NAMES.map(|_| free_port());
-    let start = |scene: &Scene, place: usize| {
-        scene.python(ports[place], &APP.replace("NAME", NAMES[place]))
+/// A row at work.
+struct Site {
+    row: &'static Row,
+    web: u16,
+    ports: [u16; 4],
+    apps: Vec<Serving>,
+    /// A browser that goes on all the time, and one that is away while its target is dead.
+    early: Browser,
+    away: Browser,
+    /// Where both were at first, and where the first went.
+    home: String,
+    second: String,
+}
+
+impl Site {
+    fn new(row: &'static Row) -> Self {
+        let ports = NAMES.map(|_| free_port());
+        let apps = (0..3).map(|place| app(NAMES[place], ports[place]));
+        Self {
+            row,
+            web: free_port(),
+            ports,
+            apps: apps.collect(),
+            early: Browser::default(),
+            away: Browser::default(),
+            home: String::new(),
+            second: String::new(),
+        }
+    }
+
+    /// The place of the first home.
+    fn place(&self) -> usize {
+        NAMES.iter().position(|it| *it == self.home).unwrap()
+    }
+
+    #[track_caller]
+    fn early(&mut self, when: &str) -> String {
+        self.early.stays(self.web, self.row, when)
+    }
+
+    #[track_caller]
+    fn away(&mut self, when: &str) -> String {
+        self.away.stays(self.web, self.row, when)
+    }
+}
+
+fn through_its_life(text: Text, is_checked: fn(&Row) -> bool, arguments: &[&str]) {
+    let mut sites: Vec<Site> = ROWS.iter().map(Site::new).collect();
+    let webs: Vec<(&Row, u16, [u16; 4])> =
+        sites.iter().map(|it| (it.row, it.web, it.ports)).collect();
+    let file = |number| -> String {
+        let parts = webs.iter().enumerate().map(|(place, (row, web, ports))| {
+            text(row, *web, ports, number).replace('@', &place.to_string())
+        });
+        parts.collect()
     };
-    let mut apps: Vec<Process> = (0..3).map(|place| start(&scene, place)).collect();
-    let web = free_port();
-    let file = |number| text(row, web, &ports, number);
-    let stage = Stage::with(scene, &file(4), arguments);
+    let stage = Stage::with(Scene::new(), &file(4), arguments);
+    let until_health = |site: usize, place: usize, wanted: &str| {
+        let group = format!("app{site}");
+        eventually(format_args!("{group} {place} is {wanted}"), || {
+            let status = stage.json(&["status"]);
+            let mut groups = status["target_groups"].as_array().unwrap().iter();
+            let group = groups.find(|it| it["name"] == group.as_str()).unwrap();
+            (group["targets"][place]["health"] == wanted).then_some(())
+        });
+    };
 
-    let mut early = Browser::default();
-    early.visits(web);
-    let home = early.stays(web, row, "at first");
+    for site in &mut sites {
+        site.early.visits(site.web);
+        site.home = site.early("at first");
+    }
     stage.becomes(&file(5));
-    assert_eq!(early.stays(web, row, "after a reload"), home);
+    for site in &mut sites {
+        assert_eq!(site.early("after a reload"), site.home);
+    }
     stage.upgrade();
-    assert_eq!(early.stays(web, row, "after an upgrade"), home);
-
     // Its target dies while one browser goes on and another is away.
-    let place = NAMES.iter().position(|it| *it == home).unwrap();
-    apps[place].signal(Signal::KILL);
-    apps[place].wait();
-    let mut away = early.clone();
-    early.visits(web);
-    let second = early.stays(web, row, "after its death");
-    assert_ne!(second, home);
+    for site in &mut sites {
+        assert_eq!(site.early("after an upgrade"), site.home);
+        site.apps[site.place()].die();
+        site.away = site.early.clone();
+        site.early.visits(site.web);
+        site.second = site.early("after its death");
+        assert_ne!(site.second, site.home);
+    }
     stage.becomes(&file(4));
-    assert_eq!(early.stays(web, row, "dead, after a reload"), second);
+    for site in &mut sites {
+        assert_eq!(site.early("dead, after a reload"), site.second);
+    }
     stage.upgrade();
-    assert_eq!(early.stays(web, row, "dead, after an upgrade"), second);
-    if is_checked {
-        stage.until_health(place, "unhealthy");
-        assert_eq!(early.stays(web, row, "known to be dead"), second);
+    for (number, site) in sites.iter_mut().enumerate() {
+        assert_eq!(site.early("dead, after an upgrade"), site.second);
+        if is_checked(site.row) {
+            until_health(number, site.place(), "unhealthy");
+            assert_eq!(site.early("known to be dead"), site.second);
+        }
     }
 
     // It comes back, and has forgotten everybody.
-    apps[place] = start(&stage.scene, place);
+    for site in &mut sites {
+        let place = site.place();
+        site.apps[place] = app(NAMES[place], site.ports[place]);
+    }
     stage.becomes(&file(5));
-    stage.until_health(place, "healthy");
-    away.visits(web);
-    assert_eq!(away.stays(web, row, "it is back"), home);
-    assert_eq!(early.stays(web, row, "the other is back"), second);
+    for (number, site) in sites.iter_mut().enumerate() {
+        until_health(number, site.place(), "healthy");
+        site.away.visits(site.web);
+        assert_eq!(site.away("it is back"), site.home);
+        assert_eq!(site.early("the other is back"), site.second);
+    }
     stage.upgrade();
-    assert_eq!(away.stays(web, row, "back, after an upgrade"), home);
-    assert_eq!(early.stays(web, row, "elsewhere, after an upgrade"), second);
+    for site in &mut sites {
+        assert_eq!(site.away("back, after an upgrade"), site.home);
+        assert_eq!(site.early("elsewhere, after an upgrade"), site.second);
+    }
 }
 
 #[test]
 fn clients_are_kept_past_the_death_of_their_target_natively() {
-    thread::scope(|scope| {
-        for row in &ROWS {
-            scope.spawn(|| through_its_life(row, native, row.checked, &[]));
-        }
-    });
+    through_its_life(native, |row| row.checked, &[]);
 }
 
 #[test]
 fn clients_are_kept_past_the_death_of_their_server_as_haproxy_says() {
-    thread::scope(|scope| {
-        for row in &ROWS {
-            scope.spawn(|| through_its_life(row, haproxy, !row.checked, &["--as", "haproxy"]));
-        }
-    });
+    through_its_life(haproxy, |row| !row.checked, &["--as", "haproxy"]);
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,15 @@ use crate::support::{eventually, free_port};
 
 const RESULTS: &str = "portway_listener_mirrored_requests_total{listener=\"web\",result=";
 
-/// A target that tells of each request, head and body, once it is there, and answers after a while.
-fn mirror(answers: Option<Duration>) -> (u16, Receiver<String>) {
+/// A target that tells of each request, head and body, once it is there, and answers when `wait` is over.
+fn mirror(wait: impl Fn() + Send + Sync + 'static) -> (u16, Receiver<String>) {
+    let wait = Arc::new(wait);
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = socket.local_addr().unwrap().port();
     let (tell, told) = channel();
     thread::spawn(move || {
         for stream in socket.incoming().flatten() {
-            let tell = tell.clone();
+            let (tell, wait) = (tell.clone(), Arc::clone(&wait));
             thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut stream = stream;
@@ -37,10 +39,7 @@ fn mirror(answers: Option<Duration>) -> (u16, Receiver<String>) {
                     reader.read_exact(&mut body).unwrap();
                     text.push_str(&String::from_utf8_lossy(&body));
                     let _ = tell.send(text);
-                    match answers {
-                        Some(after) => thread::sleep(after),
-                        None => thread::sleep(Duration::from_secs(60)),
-                    }
+                    wait();
                     let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
                 }
             });
@@ -61,11 +60,7 @@ fn text(web: u16, app: u16, copies: u16, how: &str) -> String {
 
 #[test]
 fn copies_are_what_the_target_is_sent() {
-    let (app, web, (copies, told)) = (
-        Echo::start("app"),
-        free_port(),
-        mirror(Some(Duration::ZERO)),
-    );
+    let (app, web, (copies, told)) = (Echo::start("app"), free_port(), mirror(|| ()));
     let how = "{ group = 'copies', body_bytes = 20 }";
     let stage = Stage::new(&text(web, app.port, copies, how));
     let next = || told.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -139,7 +134,7 @@ fn copies_are_what_the_target_is_sent() {
 #[test]
 fn a_mirror_that_is_dead_or_hangs_costs_nothing() {
     let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
-    let (hangs, told) = mirror(None);
+    let (hangs, told) = mirror(|| thread::sleep(Duration::from_secs(60)));
     let stage = Stage::new(&text(web, app.port, dead, "'copies'"));
     let count = |result: &str| stage.metric(&format!("{RESULTS}\"{result}\"}} "));
     let mut client = Client::new(web);
@@ -174,4 +169,55 @@ fn a_mirror_that_is_dead_or_hangs_costs_nothing() {
     eventually("each is counted", || {
         (all().iter().sum::<u32>() == 606).then_some(())
     });
+}
+
+#[test]
+fn copies_without_a_place_are_dropped_and_counted_over_a_reload() {
+    let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    let passes = Arc::clone(&gate);
+    let (copies, told) = mirror(move || drop(passes.read().unwrap()));
+    let with = |more: &str| {
+        let app = app.port;
+        let text = text(web, app, copies, "'copies'").replace("'1s'", "'1m'") + more;
+        let alive = format!("'127.0.0.1:{app}'");
+        text.replace(&alive, &format!("'127.0.0.1:{dead}', {alive}"))
+    };
+    let stage = Stage::new(&with(""));
+    let count = |result: &str| -> u32 {
+        let count = stage.metric(&format!("{RESULTS}\"{result}\"}} "));
+        count.parse().unwrap()
+    };
+    let (mut client, mut asked) = (Client::new(web), 0);
+    let mut ask = |times: u32| {
+        (0..times).for_each(|_| assert_eq!(client.ask("/"), "app"));
+        asked += times;
+        asked
+    };
+    // Each second request is tried again, and copied once. The mirror has taken all that there are places for.
+    eventually("copies are dropped", || {
+        ask(100);
+        (count("dropped") > 0).then_some(())
+    });
+    assert_eq!((count("answered"), count("failed")), (0, 0));
+    let dropped = count("dropped");
+    // What it has not answered keeps its place over a reload, which waits for none of it.
+    stage.becomes(&with(&listener("other", free_port(), "app")));
+    let asked_by_now = ask(50);
+    assert_eq!(count("dropped"), dropped + 50);
+    drop(closed);
+    eventually("each is counted", || {
+        let all = ["answered", "failed", "dropped"].map(count);
+        assert_eq!(all[1..], [0, dropped + 50]);
+        (all.iter().sum::<u32>() == asked_by_now).then_some(())
+    });
+    let answered = count("answered");
+    assert_eq!(told.try_iter().count(), answered as usize);
+    // There is room again.
+    ask(20);
+    eventually("they are answered", || {
+        (count("answered") == answered + 20).then_some(())
+    });
+    assert_eq!(count("dropped"), dropped + 50);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use portway_testkit::names::{NameServer, Says};
 
 use crate::echo::Echo;
-use crate::stage::{Client, Stage, listener};
+use crate::stage::{self, Client, Stage, listener};
 use crate::support::{Scene, eventually, free_port};
 use crate::upgrade;
 
@@ -197,13 +197,8 @@ fn rules_name_members() {
     let stage = Stage::new(&first);
     until_targets(&stage, port, &[2, 3, 4]);
     let ask = |path: &str, target: &str| {
-        let mut client = Client::new(web);
-        client.send(&format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Target: {target}\r\n\r\n"
-        ));
-        let head = client.answer();
-        let server = head.split("x-server: ").nth(1).unwrap_or(&head);
-        server.split("\r\n").next().unwrap().to_owned()
+        let head = Client::new(web).ask_with(path, &format!("X-Target: {target}\r\n"));
+        stage::server(&head).unwrap_or(&head).to_owned()
     };
     let check = || {
         for _ in 0..3 {
@@ -349,8 +344,7 @@ fn any_address_of_a_name_will_do() {
     Echo::start_at(Ipv4Addr::new(127, 0, 0, 4), port, "four");
     // Nobody listens at two of them, and no request is tried twice.
     server.say_addresses("app.test", &["::1", "127.0.0.5", "127.0.0.3"]);
-    let more =
-        "retries = 0\nhealth_check = { tcp = true, interval = '200ms', unhealthy_threshold = 1 }\n";
+    let more = "retries = 0\nhealth_check = { tcp = true, interval = '200ms', timeout = '30s', unhealthy_threshold = 1 }\n";
     let with = |more: &str| format!("{}{more}", text(web, port, &server, ""));
     let stage = Stage::new(&with("retries = 0\n"));
     let asked = |count: usize| {

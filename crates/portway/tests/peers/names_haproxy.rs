@@ -7,7 +7,7 @@ use portway_testkit::names::{NameServer, Says};
 
 use crate::echo::Echo;
 use crate::names::same_port;
-use crate::stage::Client;
+use crate::stage::{Client, server};
 use crate::support::{Scene, eventually, free_port};
 
 /// Servers of a template, which share the addresses of a name, and one that has the first of another.
@@ -30,13 +30,9 @@ fn text(web: u16, port: u16, server: &NameServer) -> String {
 /// Who answers on this path, among a dozen clients; a status where nobody does.
 fn who(web: u16, path: &str) -> BTreeSet<String> {
     let one = |_| {
-        let mut client = Client::new(web);
-        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
-        let head = client.answer();
-        let server = head.split("x-server: ").nth(1);
-        let server = server.and_then(|rest| rest.split("\r\n").next());
+        let head = Client::new(web).ask_with(path, "");
         let status = || head.split(' ').nth(1).unwrap_or_default();
-        server.unwrap_or_else(status).to_owned()
+        server(&head).unwrap_or_else(status).to_owned()
     };
     (0..12).map(one).collect()
 }

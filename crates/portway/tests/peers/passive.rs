@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::echo::Echo;
-use crate::stage::{Client, Stage, group, listener};
+use crate::stage::{Client, Stage, group, listener, server};
 use crate::support::{PORTWAY, Scene, eventually, free_port, local};
 use crate::upgrade;
 
@@ -98,12 +98,9 @@ fn text(web: u16, targets: &[&Moody], more: &str) -> String {
 pub(crate) fn answers(web: u16, count: usize) -> Vec<String> {
     let mut client = Client::new(web);
     let answer = |_| {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        let head = client.answer();
-        let status = head.split(' ').nth(1).unwrap().to_owned();
-        let server = head.split("x-server: ").nth(1);
-        let server = server.and_then(|rest| rest.split("\r\n").next());
-        format!("{status} {}", server.unwrap_or("-"))
+        let head = client.ask_with("/", "");
+        let status = head.split(' ').nth(1).unwrap();
+        format!("{status} {}", server(&head).unwrap_or("-"))
     };
     (0..count).map(answer).collect()
 }

@@ -3,7 +3,7 @@
 //! One row a policy: its rules, requests, and what must stand in the answers while a target serves and while none does.
 //! What policies do beyond that, tests of their own say.
 
-use crate::asks::{Ask, SERVED, ask, hold};
+use crate::asks::{Ask, Policy, SERVED, ask, hold};
 use crate::echo::Echo;
 use crate::jwt::{ec_key, now, set, token};
 use crate::stage::{Stage, group};
@@ -503,8 +503,15 @@ fn they_hold_over_a_retry_a_reload_and_dead_targets() {
     let token = token(&scene, "own", &claims);
     let [one_dead, other_dead, all_dead] = [&[dead, live.port][..], &[live.port, dead], &[dead]]
         .map(|targets| text(&ports, targets, login));
-    let stage = Stage::with(scene, &one_dead, &[]);
-    let asked = ports.iter().map(|(port, row)| (*port, row.name, row.asks));
-    let asked: Vec<_> = asked.collect();
-    hold(&stage, &asked, &[one_dead, other_dead, all_dead], &token);
+    let mut stage = Stage::with(scene, &one_dead, &[]);
+    let policies = ports
+        .iter()
+        .map(|(port, row)| Policy::new(row.name, *port, row.asks));
+    let policies: Vec<Policy> = policies.collect();
+    hold(
+        &mut stage,
+        &policies,
+        &[one_dead, other_dead, all_dead],
+        &token,
+    );
 }

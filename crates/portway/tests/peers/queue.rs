@@ -73,7 +73,7 @@ impl Gate {
         }
     }
 
-    fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -488,7 +488,7 @@ fn the_queue_has_a_time_over_reloads_with_dead_targets_and_backups() {
             listener("web", web, "app"),
         )
     };
-    let stage = Stage::new(&text("", "1s"));
+    let stage = Stage::new(&text("", "900ms"));
     b.open.store(true, Ordering::SeqCst);
     let mut busy = comes(web);
     a.arrived(1);
@@ -504,6 +504,7 @@ fn the_queue_has_a_time_over_reloads_with_dead_targets_and_backups() {
     };
     is_refused(comes(web));
     // Its time goes on over a reload.
+    stage.becomes(&text("", "6s"));
     let waits = comes(web);
     waiting(&stage, "1");
     stage.becomes(&text("", "900ms"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::certificates::{Issuer, Key, certificate, join, revocations};
 use crate::echo::Echo;
-use crate::stage::{Client, Stage, group, listener, own_certificate};
+use crate::stage::{Client, Stage, group, listener, own_certificate, server};
 use crate::support::{Scene, eventually, free_port, local};
 
 /// Longer than files are looked at anew and have time to settle.
@@ -191,11 +191,8 @@ fn folders_of_traefik_are_watched_with_what_is_in_them() {
     let portway = scene.portway_with(&["traefik.yml"]);
     scene.file("conf.d/a/b/c.yml", router("c", one.port));
     let answers = |path: &str| {
-        let mut client = Client::new(web);
-        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        let head = client.answer();
-        let server = head.split("x-server: ").nth(1)?;
-        Some(server.split("\r\n").next()?.to_owned())
+        let head = Client::new(web).ask_with(path, "");
+        server(&head).map(str::to_owned)
     };
     eventually("a file below is seen", || {
         (answers("/c").as_deref() == Some("one")).then_some(())

@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::passive::{JUNK, Moody, SILENT};
-use crate::stage::{Client, group, listener};
+use crate::stage::{Client, group, listener, server};
 use crate::support::{Scene, free_port};
 use crate::upgrade::Stage;
 
@@ -70,10 +70,19 @@ type Request = (&'static str, &'static str);
 
 const REQUESTS: [Request; 3] = [("GET", ""), ("POST", ""), ("POST", "hello")];
 
-fn haproxy(rows: &[Row], turn: usize, web: u16, servers: [u16; 2]) -> String {
+/// How long an answer is waited for: nobody is late but who is silent.
+const fn patience(way: u16) -> &'static str {
+    match way {
+        SILENT => "2s",
+        _ => "60s",
+    }
+}
+
+fn haproxy(rows: &[Row], (turn, way): (usize, u16), web: u16, servers: [u16; 2]) -> String {
     let mut text = format!(
-        "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 1s\n retries 3\n option redispatch 1\n\
-         frontend web\n bind 127.0.0.1:{web}\n"
+        "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server {}\n retries 3\n option redispatch 1\n\
+         frontend web\n bind 127.0.0.1:{web}\n",
+        patience(way)
     );
     for place in 0..rows.len() {
         text += &format!(" use_backend b{place} if {{ path /{place} }}\n");
@@ -100,10 +109,8 @@ fn answer(web: u16, place: usize, (method, body): Request) -> String {
         "{method} /{place} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
     ));
     let head = client.answer();
-    let server = head.split("x-server: ").nth(1);
-    let server = server.and_then(|rest| rest.split("\r\n").next());
     let status = head.split(' ').nth(1).unwrap_or_default();
-    format!("{status} {}", server.unwrap_or("-"))
+    format!("{status} {}", server(&head).unwrap_or("-"))
 }
 
 /// What comes of this way to fail where nothing is tried again; `dead`: where nobody listens.
@@ -159,14 +166,14 @@ struct Asked<'r> {
 fn through_all_ways(
     scene: Scene,
     rows: &[Row],
-    text: impl Fn(&[Row], usize, u16, [u16; 2]) -> String,
+    text: impl Fn(&[Row], (usize, u16), u16, [u16; 2]) -> String,
     (arguments, dead): (&[&str], &'static str),
 ) {
     let [bad, good] = ["bad", "good"].map(Moody::start);
     let [web, nobody] = [(); 2].map(|()| free_port());
     let text = |turn: usize, way: u16| {
         let bad = if way == DEAD { nobody } else { bad.port };
-        text(rows, turn, web, [bad, good.port])
+        text(rows, (turn, way), web, [bad, good.port])
     };
     let bodies = false;
     let who = Asked {
@@ -177,9 +184,10 @@ fn through_all_ways(
     };
     let stage = Stage::with(scene, &text(0, DEAD), arguments);
     for turn in 0..2 {
-        for way in WAYS {
+        for (place, way) in WAYS.into_iter().enumerate() {
             bad.is(way);
-            if way == DEAD || way == CLOSES {
+            // Where the file is another one.
+            if matches!(way, DEAD | CLOSES | SILENT) || place > 0 && WAYS[place - 1] == SILENT {
                 stage.becomes(&text(turn, way));
             }
             holds(&who, turn, way);
@@ -199,18 +207,17 @@ fn haproxy_and_portway_try_the_same_again() {
         bodies: true,
         dead: "503",
     };
-    for port in [bad.port, nobody] {
-        let file = format!("theirs-{port}.cfg");
-        scene.file(&file, haproxy(rows, 0, web, [port, good.port]));
+    for first in [DEAD, SILENT, CLOSES] {
+        let port = if first == DEAD { nobody } else { bad.port };
+        let file = format!("theirs-{first}.cfg");
+        scene.file(&file, haproxy(rows, (0, first), web, [port, good.port]));
         let _haproxy = scene.serve(web, "haproxy", &["-db", "-f", &file]);
-        let ways = if port == nobody {
-            &WAYS[..1]
-        } else {
-            &WAYS[1..]
-        };
-        for way in ways {
-            bad.is(*way);
-            holds(&theirs, 0, *way);
+        let others = |way: &u16| ![DEAD, SILENT].contains(way);
+        for way in WAYS {
+            if way == first || first == CLOSES && others(&way) {
+                bad.is(way);
+                holds(&theirs, 0, way);
+            }
         }
     }
     let given: (&[&str], _) = (&["--as", "haproxy"], "503");
@@ -232,7 +239,7 @@ const NATIVE: [Row; 11] = [
     row("['500-502', 504, 408]", &[500, 501, 502, 504, 408]),
 ];
 
-fn native(rows: &[Row], turn: usize, web: u16, [bad, good]: [u16; 2]) -> String {
+fn native(rows: &[Row], (turn, way): (usize, u16), web: u16, [bad, good]: [u16; 2]) -> String {
     let mut text = listener("web", web, "b0");
     for place in 1..rows.len() {
         text +=
@@ -245,8 +252,9 @@ fn native(rows: &[Row], turn: usize, web: u16, [bad, good]: [u16; 2]) -> String 
         };
         let name = format!("b{place}");
         text += &format!(
-            "{}algorithm = 'first'\nretry_budget = 0\n{words}timeouts = {{ response = '1s' }}\n",
-            group(&name, &[bad, good])
+            "{}algorithm = 'first'\nretry_budget = 0\n{words}timeouts = {{ response = '{}' }}\n",
+            group(&name, &[bad, good]),
+            patience(way)
         );
     }
     text

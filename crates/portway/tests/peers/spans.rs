@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
 
 use crate::echo::Echo;
+use crate::queue::Gate;
 use crate::stage::{Client, Stage, group};
 use crate::support::{Scene, eventually, free_port};
 use crate::upgrade;
@@ -358,18 +360,26 @@ fn spans_go_on_over_an_upgrade_and_what_is_lost_with_a_process_is_told() {
     let (app, collector) = (Echo::start("app"), Collector::start());
     let (web, dead) = (free_port(), free_port());
     let traces = format!("'http://127.0.0.1:{}'", collector.port);
-    let text = text(web, &traces, 100, &[dead, app.port]) + "retries = 1\n";
+    let gate = Gate::default();
+    let rule = "[[listener.web.rule]]";
+    let held = format!(
+        "{rule}\nwhen = 'Path(`/held`)'\nactions = [{{ trace_context = {{ sampled = 100 }} }}, {{ forward = 'held' }}]\n{rule}"
+    );
+    let text = text(web, &traces, 100, &[dead, app.port]).replacen(rule, &held, 1)
+        + "retries = 1\n"
+        + &group("held", &[gate.target()]);
     let stage = upgrade::Stage::with(Scene::new(), &text, &[]);
-    let slow = thread::spawn(move || Client::new(web).ask("/slow/3000"));
+    let held = thread::spawn(move || Client::new(web).ask_with("/held", ""));
     let in_flight = "portway_listener_requests_in_flight{listener=\"web\"} ";
     eventually("it is under way", || {
         (stage.metric(in_flight) == "1").then_some(())
     });
     stage.upgrade();
     assert_eq!(Client::new(web).ask("/next"), "app");
-    assert_eq!(slow.join().unwrap(), "app");
+    gate.open.store(true, Ordering::SeqCst);
+    assert!(held.join().unwrap().starts_with("http/1.1 200 "));
     eventually("both processes have told of theirs", || {
-        let told = ["/slow/3000", "/next"].map(|path| of_path(&collector, path));
+        let told = ["/held", "/next"].map(|path| of_path(&collector, path));
         (told == [1, 1]).then_some(())
     });
     let mut processes: Vec<String> = collector

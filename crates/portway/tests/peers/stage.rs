@@ -65,7 +65,8 @@ impl Stage {
         self.scene.run(PORTWAY, &arguments)
     }
 
-    fn metrics(&self) -> String {
+    /// All metrics.
+    pub(crate) fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.portway.admin);
         self.scene.curl(&["-s", &url]).good()
     }
@@ -131,11 +132,16 @@ impl Client {
 
     /// Who answers.
     pub(crate) fn ask(&mut self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
-        let head = self.answer();
-        let server = head.split("x-server: ").nth(1);
-        let server = server.and_then(|rest| rest.split("\r\n").next());
-        server.unwrap_or_else(|| panic!("{head}")).to_owned()
+        let head = self.ask_with(path, "");
+        server(&head).unwrap_or_else(|| panic!("{head}")).to_owned()
+    }
+
+    /// The head of the answer, in lower case, to a request with these headers, each with its end of line.
+    pub(crate) fn ask_with(&mut self, path: &str, headers: &str) -> String {
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a.example\r\n{headers}\r\n"
+        ));
+        self.answer()
     }
 
     /// Asks for an upgrade.
@@ -167,6 +173,12 @@ impl Client {
         let _ = self.0.read_to_end(&mut rest);
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
+}
+
+/// Who has given the answer with this head, in lower case; `None`: no target.
+pub(crate) fn server(head: &str) -> Option<&str> {
+    let (_, rest) = head.split_once("x-server: ")?;
+    rest.split("\r\n").next()
 }
 
 /// A target that takes every upgrade and sends back what comes then.

@@ -1,7 +1,12 @@
 //! How the system watches over connections for Portway: probes of silent ones, and how long what was sent may stay
 //! unacknowledged; on what the system shows, and on peers that vanish.
 
+use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
+
+use rustix::net::sockopt::tcp_user_timeout;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::namespace::Namespace;
 use crate::stage::{Client, Stage, tunnels};
@@ -143,6 +148,75 @@ fn haproxy_files_say_what_is_probed() {
         });
     }
     portway.stop();
+}
+
+/// How long, in milliseconds, what was sent may stay unacknowledged: of the connections of a process that lead to this port, as the
+/// system has it, in order.
+fn user_timeouts(process: u32, port: u16) -> Vec<u32> {
+    let pid = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    let pid = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let numbers = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let numbers = numbers.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let mut found = Vec::new();
+    for number in numbers {
+        // It may be closed by now, or be something else.
+        let number = number.parse().unwrap();
+        let Ok(copy) = pidfd_getfd(&pid, number, PidfdGetfdFlags::empty()) else {
+            continue;
+        };
+        let copy = TcpStream::from(copy);
+        if copy.peer_addr().is_ok_and(|it| it.port() == port) {
+            found.push(tcp_user_timeout(&copy).unwrap());
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// What is reloaded holds for connections that come, past a dead target too; those that are there keep what they have.
+#[test]
+fn how_long_is_waited_for_acknowledgements_is_of_those_that_come() {
+    type Text = fn([u16; 3], [u32; 2]) -> String;
+    let native: Text = |[port, dead, target], [client, server]| {
+        format!(
+            "[listener.web]\nbind = '127.0.0.1:{port}'\nprotocol = 'tcp'\nforward = 'app'\n\
+             socket = {{ tcp_user_timeout = '{client}s' }}\n\
+             [target_group.app]\nprotocol = 'tcp'\nretries = 2\nalgorithm = 'first'\ntcp_user_timeout = '{server}s'\n\
+             targets = ['127.0.0.1:{dead}', '127.0.0.1:{target}']\n"
+        )
+    };
+    let haproxy: Text = |[port, dead, target], [client, server]| {
+        format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n retries 2\n option redispatch 1\n\
+             listen web\n bind 127.0.0.1:{port} tcp-ut {client}s\n balance first\n \
+             server dead 127.0.0.1:{dead} tcp-ut {server}s\n server a 127.0.0.1:{target} tcp-ut {server}s\n"
+        )
+    };
+    for (file, text) in [("web.toml", native), ("haproxy.cfg", haproxy)] {
+        let [port, dead, target] = [free_port(), free_port(), tunnels()];
+        let text = |seconds| text([port, dead, target], seconds);
+        let stage = Stage::of_file(Scene::new(), file, &text([41, 31]), &[]);
+        let process = stage.portway.process.id();
+        let of_client = |client: &Client| {
+            let own = client.0.get_ref().local_addr().unwrap().port();
+            user_timeouts(process, own)
+        };
+        let mut early = Client::tunnel(port);
+        assert_eq!(of_client(&early), [41_000], "{file}");
+        assert_eq!(user_timeouts(process, target), [31_000], "{file}");
+        stage.becomes(&text([42, 32]));
+        early.beats();
+        let mut late = Client::tunnel(port);
+        assert_eq!(
+            (of_client(&early), of_client(&late)),
+            (vec![41_000], vec![42_000])
+        );
+        assert_eq!(user_timeouts(process, target), [31_000, 32_000], "{file}");
+        early.beats();
+        late.beats();
+        drop((early, late));
+        stage.portway.stop();
+    }
 }
 
 /// Sends something every moment once the file `gone` says so.

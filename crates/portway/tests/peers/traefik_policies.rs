@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::asks::{Ask, SERVED, ask};
+use crate::asks::{Ask, Policy, SERVED, Site, Words, ask, hold, once_each, retries_of};
 use crate::certificates::{Issuer, Key, certificate};
 use crate::echo::Echo;
 use crate::edge::clients;
@@ -74,26 +74,7 @@ const ROWS: &[Row] = &[
         &[
             "{ rateLimit: { average: 1, period: 24h, burst: 1, sourceCriterion: { requestHeaderName: X-Key } } }",
         ],
-        &[
-            ask(
-                "/",
-                &["-H", "X-Key: {phase}"],
-                &[" 200 ", SERVED],
-                &[" 502 "],
-            ),
-            ask(
-                "/",
-                &["-H", "X-Key: {phase}"],
-                &[" 429 ", "-X-Server"],
-                &[" 429 "],
-            ),
-            ask(
-                "/",
-                &["-H", "X-Key: {before}"],
-                &[" 429 ", "-X-Server"],
-                &[" 429 "],
-            ),
-        ],
+        const { &once_each(&[" 502 "]) },
     ),
     // Each is let go of, whatever came of it.
     row("at-once", &["{ inFlightReq: { amount: 2 } }"], PLAIN),
@@ -479,10 +460,14 @@ impl Deployed {
         self.scene.run(PORTWAY, &reload).good();
     }
 
+    fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.portway.admin);
+        self.scene.curl(&["-s", &url]).good()
+    }
+
     /// The sum of the metrics that begin so.
     pub(crate) fn metric(&self, line: &str) -> u64 {
-        let url = format!("http://{}/metrics", self.portway.admin);
-        let text = self.scene.curl(&["-s", &url]).good();
+        let text = self.metrics();
         let found = text.lines().filter(|it| it.starts_with(line));
         let numbers = found.map(|it| it.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
         numbers.sum::<f64>() as u64
@@ -490,8 +475,7 @@ impl Deployed {
 
     /// How often something was tried again at another server of this service, however its routers say that it is to be.
     pub(crate) fn retries(&self, service: &str) -> u64 {
-        let line = format!("portway_target_group_retries_total{{target_group=\"{service}");
-        self.metric(&format!("{line}\"}} ")) + self.metric(&format!("{line} ("))
+        retries_of(&self.metrics(), service)
     }
 }
 
@@ -510,7 +494,6 @@ struct Table {
     live: [u16; 2],
     login: u16,
     dead: u16,
-    long: String,
     /// How many requests were answered of each phase.
     answered: HashMap<&'static str, usize>,
     _secure: Process,
@@ -558,7 +541,6 @@ impl Table {
             live,
             login,
             dead,
-            long: "all work and no play ".repeat(200),
             answered: HashMap::new(),
             _secure: nginx,
         }
@@ -575,15 +557,26 @@ impl Table {
         };
         dynamic(&self.ports, servers, self.login)
     }
+}
 
-    /// The head of an answer with what follows it.
+impl Site for Table {
+    fn becomes(&mut self, text: &str) {
+        self.it.becomes(text);
+    }
+
+    fn retries(&self, group: &str) -> u64 {
+        self.it.retries(group)
+    }
+
     fn answer(
         &mut self,
-        (port, row): (u16, &Row),
+        policy: &Policy,
         ask: &Ask,
         phase: &'static str,
-        words: [&str; 2],
+        words: Words<'_>,
     ) -> String {
+        let Policy { name, port, .. } = policy;
+        let row = ROWS.iter().find(|row| row.name == *name).unwrap();
         let Row { scheme, .. } = row;
         let host = if *scheme == "https" {
             "s.example"
@@ -592,13 +585,7 @@ impl Table {
         };
         let url = format!("{scheme}://{host}:{port}{}", ask.path);
         let resolve = format!("s.example:{port}:127.0.0.1");
-        let [key, before] = words;
-        let words = [
-            ("{phase}", key),
-            ("{before}", before),
-            ("{long}", &*self.long),
-        ];
-        let with = ask.with(&words);
+        let with = ask.with(words);
         let mut arguments = vec!["-k", "-i", "-m", "30", "-A", phase, "--resolve", &resolve];
         arguments.extend(with.iter().map(String::as_str));
         arguments.push(&url);
@@ -608,28 +595,6 @@ impl Table {
         }
         *self.answered.entry(phase).or_default() += 1;
         output.stdout
-    }
-
-    fn check(&mut self, at: (u16, &'static Row), phase: &'static str, before: &str, serves: bool) {
-        let (_, row) = at;
-        let begun = self.it.retries(row.name);
-        for ask in row.asks {
-            let answer = self.answer(at, ask, phase, [phase, before]);
-            ask.check(&answer, serves, &format!("{}, {phase}", row.name));
-        }
-        // What falls to a dead server is served by another.
-        let served = row.asks.iter().find(|ask| ask.served.contains(&SERVED));
-        let Some(ask) = served.filter(|_| serves && row.retried) else {
-            return;
-        };
-        let mut asked = 0;
-        while self.it.retries(row.name) == begun {
-            let key = format!("{asked} after {phase}");
-            let answer = self.answer(at, ask, phase, [&key, before]);
-            let (served, few) = (answer.contains(SERVED), asked < 20);
-            assert!(served && few, "{}, {phase}: {answer}", row.name);
-            asked += 1;
-        }
     }
 }
 
@@ -696,21 +661,15 @@ tls:
 fn policies_of_traefik_hold_over_a_retry_a_reload_and_dead_servers() {
     let mut table = Table::new();
     let dead = table.dead;
-    let phases = [
-        ("a retry", vec![dead, 0], true),
-        ("a reload", vec![0, dead], true),
-        ("dead servers", vec![dead], false),
-        ("their return", vec![dead, 0], true),
-    ];
-    let mut before = "a retry";
-    for (phase, which, serves) in phases {
-        let text = table.with(&which);
-        table.it.becomes(&text);
-        for at in table.ports.clone() {
-            table.check(at, phase, before, serves);
-        }
-        before = phase;
-    }
+    let texts = [&[dead, 0][..], &[0, dead], &[dead]].map(|which| table.with(which));
+    let policies = table.ports.iter().map(|(port, row)| Policy {
+        name: row.name,
+        port: *port,
+        asks: row.asks,
+        retried: row.retried,
+    });
+    let policies: Vec<Policy> = policies.collect();
+    hold(&mut table, &policies, &texts, "");
     // Copies were made of each, also of those that nobody served.
     let copied =
         "portway_listener_mirrored_requests_total{listener=\"mirroring\",result=\"answered\"}";

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::stage::{Client, Stage};
+use crate::stage::{Client, Stage, server};
 use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port, local};
 use crate::traefik::ECHO;
 
@@ -150,11 +150,8 @@ fn served(port: u16, client: u8) -> String {
     connection.send(&format!(
         "PROXY TCP4 192.0.2.{client} 127.0.0.1 1000 80\r\n"
     ));
-    connection.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
-    let head = connection.answer();
-    let server = head.split("x-server: ").nth(1);
-    let server = server.and_then(|rest| rest.split("\r\n").next());
-    server.unwrap_or("none").to_owned()
+    let head = connection.ask_with("/", "");
+    server(&head).unwrap_or("none").to_owned()
 }
 
 #[test]

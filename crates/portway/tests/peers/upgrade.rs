@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::certificates::{Issuer, Key, certificate, handshake, join};
 use crate::echo::Echo;
-use crate::stage::{Client, group, listener, tunnels};
+use crate::stage::{self, Client, group, listener, tunnels};
 use crate::support::{Output, PORTWAY, Process, Scene, eventually, free_port, local};
 
 /// A Portway whose program and configuration are written anew. Whichever process serves ends with it.
@@ -409,10 +409,7 @@ fn what_was_known_goes_on() {
         ));
         client.answer()
     };
-    let server = |head: String| {
-        let name = head.split("x-server: ").nth(1).unwrap();
-        name.split("\r\n").next().unwrap().to_owned()
-    };
+    let server = |head: String| stage::server(&head).unwrap().to_owned();
     let limited: Vec<bool> = (0..4)
         .map(|_| ask("/limited", "x").contains(" 429 "))
         .collect();
