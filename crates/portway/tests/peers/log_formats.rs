@@ -21,6 +21,13 @@ struct Row {
     front: fn(&str) -> bool,
 }
 
+impl Row {
+    fn file(&self) -> &str {
+        let is_name = self.format.bytes().all(|it| it.is_ascii_lowercase());
+        if is_name { self.format } else { "template" }
+    }
+}
+
 fn combined(line: &str, path: &str, _: Ports) {
     let (front, rest) = line.split_once(" - - [").unwrap();
     assert_eq!(front, "127.0.0.1", "{line}");
@@ -57,7 +64,46 @@ fn alb(line: &str, path: &str, (web, target): Ports) {
     );
 }
 
-const ROWS: [Row; 2] = [
+fn httplog(line: &str, path: &str, (_, target): Ports) {
+    let parts: Vec<&str> = line.split(' ').collect();
+    assert!(parts[0].starts_with("127.0.0.1:"), "{line}");
+    assert!(
+        parts[1].starts_with('[') && parts[1].ends_with(']'),
+        "{line}"
+    );
+    // Who answered, not who was dead.
+    let served = format!("app/127.0.0.1:{target}");
+    assert_eq!(parts[2..4], ["web", served.as_str()], "{line}");
+    let times = parts[4].split('/').map(|it| it.parse::<u32>().unwrap());
+    assert_eq!(times.count(), 5, "{line}");
+    assert_eq!((parts[5], parts[9]), ("200", "----"), "{line}");
+    // Tried once more, at another.
+    assert!(parts[10].ends_with("/+1"), "{line}");
+    assert!(
+        line.ends_with(&format!(" \"GET {path} HTTP/1.1\"")),
+        "{line}"
+    );
+}
+
+fn template(line: &str, path: &str, (_, target): Ports) {
+    assert_eq!(line, format!("GET {path} at 127.0.0.1:{target}, +1: 200"));
+}
+
+const TEMPLATE: &str = "${method} ${path} at ${target_name}, ${log(retries_marked)}: ${status}";
+
+const ROWS: [Row; 4] = [
+    Row {
+        format: "httplog",
+        messages: "rfc3164",
+        line: httplog,
+        front: |it| it.starts_with("<134>") && it.contains(" edge lb[") && it.ends_with("]: "),
+    },
+    Row {
+        format: TEMPLATE,
+        messages: "rfc5424",
+        line: template,
+        front: |it| it.starts_with("<134>1 ") && it.contains(" edge lb ") && it.ends_with(" - - "),
+    },
     Row {
         format: "alb",
         messages: "rfc3164",
@@ -88,7 +134,7 @@ fn lines_and_messages_are_as_the_file_of_now_says() {
              tag = 'lb', hostname = 'edge', length = 4000 }}] }}\n{}algorithm = 'first'\n",
             listener("web", web, "app"),
             row.format,
-            row.format,
+            row.file(),
             row.messages,
             group("app", &[dead, one.port]),
         )
@@ -102,7 +148,7 @@ fn lines_and_messages_are_as_the_file_of_now_says() {
         for path in &paths {
             assert_eq!(client.ask(path), "one");
         }
-        let file = stage.scene.path(&format!("{}.log", row.format));
+        let file = stage.scene.path(&format!("{}.log", row.file()));
         let lines = eventually("all lines are in the file", || {
             let all = fs::read_to_string(&file).unwrap_or_default();
             let begin = format!("/{round}/");

@@ -41,9 +41,9 @@ fn trickle(client: &mut Client, rate: u128) -> usize {
 
 #[test]
 fn who_sends_too_slowly_is_cut_off() {
-    let one = Echo::start("one");
-    let web = free_port();
-    let app = group("app", &[one.port]);
+    let (one, dead, web) = (Echo::start("one"), free_port(), free_port());
+    // Each is tried again, at another.
+    let app = group("app", &[dead, one.port]) + "algorithm = 'first'\n";
     let text = |rate: &str| {
         listener("web", web, "app") + "access_log = { to = 'file:log' }\n" + rate + &app
     };
@@ -54,6 +54,8 @@ fn who_sends_too_slowly_is_cut_off() {
     stage.becomes(&text("min_rate = { request = 2000, grace = '2s' }\n"));
 
     let mut slow = begin(web, "/");
+    // What has begun has its rate over a change.
+    stage.becomes(&(text("min_rate = { request = 2000, grace = '2s' }\n") + "retries = 2\n"));
     let fast = thread::spawn(move || {
         let mut fast = begin(web, "/slow/3000");
         assert_eq!(trickle(&mut fast, 5000), BODY);
@@ -81,10 +83,11 @@ fn who_sends_too_slowly_is_cut_off() {
 
 #[test]
 fn who_reads_too_slowly_is_cut_off() {
-    let one = Echo::start("one");
-    let web = free_port();
+    let (one, dead, web) = (Echo::start("one"), free_port(), free_port());
     let rate = "min_rate = { response = 1000000, grace = '1s' }\n";
-    let stage = Stage::new(&(listener("web", web, "app") + rate + &group("app", &[one.port])));
+    let app = group("app", &[dead, one.port]) + "algorithm = 'first'\n";
+    let text = listener("web", web, "app") + rate + &app;
+    let stage = Stage::new(&text);
     let ask = |client: &mut Client| client.send("GET /bytes/30000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut good = Client::new(web);
     ask(&mut good);
@@ -93,6 +96,7 @@ fn who_reads_too_slowly_is_cut_off() {
 
     let mut slow = Client::new(web);
     ask(&mut slow);
+    stage.becomes(&(text + "retries = 2\n"));
     let mut read = 0;
     let mut piece = [0; 4096];
     // 40 KiB a second, and all that is there once the other side has ended it.
