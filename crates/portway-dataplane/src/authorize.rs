@@ -9,7 +9,6 @@ use crate::answers::{self, Answer, Body};
 use crate::body::{self, Patience};
 use crate::exchange::{Exchange, How};
 use crate::fault::{Fault, TOO_LONG};
-use crate::fields::is_alike;
 use crate::group;
 use crate::record;
 use crate::serve::while_there;
@@ -21,6 +20,7 @@ use portway_core::http1::{
     write_field, write_request_line,
 };
 use portway_model::action::is_of_connection;
+use portway_model::alike::is_alike;
 use portway_model::authorize::{Authorize, Trust};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
@@ -258,41 +258,33 @@ fn own_fields(x: &Exchange<'_>, asked: &Authorize<Resolved>) -> Vec<(String, Vec
     own
 }
 
-/// True for a header that the client must not send, because targets may take it for one that the service alone gives the request.
+/// True for a header that the client must not send, because targets may take it for one that the service alone gives the
+/// request: however its name is spelt.
 fn is_forgotten(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
     let mut named = asked.copy_headers.iter();
-    let spelt = |with: u8| -> Vec<u8> {
-        let letters = name.iter().map(|byte| match byte {
-            b'-' | b'_' => with,
-            byte => *byte,
-        });
-        letters.collect()
-    };
-    named.any(|it| is_alike(it.as_bytes(), name))
-        || is_granted(asked, name)
-        || (asked.copy_matching.is_some()
-            && [b'-', b'_']
-                .map(spelt)
-                .iter()
-                .any(|it| is_granted(asked, it)))
+    named.any(|it| is_alike(it.as_bytes(), name)) || fits(asked, name)
 }
 
-/// True for a header that the service alone gives the request.
+/// True for a header that the service alone gives the request. Each is one that is forgotten of the client's.
 fn is_granted(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
     let mut named = asked.copy_headers.iter();
     let is_named = named.any(|it| it.as_bytes().eq_ignore_ascii_case(name));
-    let fits = || {
+    let as_written = || {
         let pattern = asked.copy_matching.as_ref();
-        let fits = pattern.is_some_and(|it| {
-            // A client must not get past it by other letters.
+        pattern.is_some_and(|it| {
             [name, &usual_letters(name), &name.to_ascii_lowercase()]
                 .iter()
                 .any(|name| it.is_match(name))
-        });
-        let engine = std::str::from_utf8(name).map_or(true, is_of_connection);
-        fits && !engine && Known::of(name) != Known::Host
+        })
     };
-    is_named || fits()
+    is_named || (fits(asked, name) && as_written())
+}
+
+/// True where the expression is found in the name, in whichever spelling.
+fn fits(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
+    let pattern = asked.copy_matching.as_ref();
+    let engine = || std::str::from_utf8(name).map_or(true, is_of_connection);
+    pattern.is_some_and(|it| it.is_match_alike(name)) && !engine() && Known::of(name) != Known::Host
 }
 
 /// `X-Forwarded-For` for `x-FORWARDED-for`.

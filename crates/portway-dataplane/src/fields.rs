@@ -203,32 +203,3 @@ impl FieldEdits {
         }
     }
 }
-
-/// True for names that differ by case, and by `_` in place of `-`, alone: gateways write `X_User` and `X-User` as one variable.
-pub(crate) fn is_alike(name: &[u8], other: &[u8]) -> bool {
-    let letter = |byte: &u8| match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    };
-    name.len() == other.len() && name.iter().map(letter).eq(other.iter().map(letter))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_alike;
-
-    #[test]
-    fn names_that_targets_take_for_one() {
-        for (name, other, expected) in [
-            ("X-User", "x-user", true),
-            ("X-User", "X_User", true),
-            ("X_User", "x-user", true),
-            ("X-User", "X-Users", false),
-            ("X-User", "XUser", false),
-            ("X-User", "X.User", false),
-        ] {
-            let alike = is_alike(name.as_bytes(), other.as_bytes());
-            assert_eq!(alike, expected, "{name} {other}");
-        }
-    }
-}

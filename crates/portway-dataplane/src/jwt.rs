@@ -7,7 +7,6 @@
 use crate::answers::{self, Answer};
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
-use crate::fields::is_alike;
 use crate::keys::{FETCH_PATIENCE, KeySet};
 use crate::policy::Decision;
 use crate::serve::while_there;
@@ -15,6 +14,7 @@ use crate::stream::Stream;
 use portway_core::evaluate::{Facts, Fetched, fetch_each, write_sanitised};
 use portway_core::http1::write_field;
 use portway_core::jwt::{Refusal, Token};
+use portway_model::alike::is_alike;
 use portway_model::expression::Value;
 use portway_model::jwt::{AUTHORIZATION, Jwt, OnBadToken, TokenFrom};
 use portway_model::span::Origin;

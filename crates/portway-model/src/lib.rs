@@ -14,6 +14,7 @@
 
 pub mod action;
 pub mod address;
+pub mod alike;
 pub mod authorize;
 pub mod certificate;
 pub mod check;

@@ -3,10 +3,11 @@
 //! `^(?!A)(?=B)REST` says of the whole text that `^A` is not found in it, that `^B` is, and that `^REST` is what is matched:
 //! three expressions of the regex crate, tried one after the other. Look-around elsewhere is an error, as there.
 
+use crate::alike::{folded, letter};
 use crate::expression::MatchGroup;
 use regex::bytes::{Captures, Regex, Replacer};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// ASCII's sign for what could not be read.
 const SUBSTITUTE: u8 = 0x1A;
@@ -20,8 +21,41 @@ struct Compiled {
     text: Box<str>,
     /// It is about bytes (`(?-u)`), not about characters.
     of_bytes: bool,
+    parts: Parts,
+    /// The same of names that are alike, made when it is first asked for; `None`: it would be too large.
+    alike: OnceLock<Option<Parts>>,
+}
+
+/// What is matched.
+#[derive(Debug)]
+struct Parts {
     regex: Regex,
     looks: Box<[Look]>,
+}
+
+impl Parts {
+    fn is_match(&self, text: &[u8]) -> bool {
+        self.regex.is_match(text) && self.looks_hold(text)
+    }
+
+    fn looks_hold(&self, text: &[u8]) -> bool {
+        let mut looks = self.looks.iter();
+        looks.all(|look| look.regex.is_match(text) != look.negative)
+    }
+
+    /// The same of names that are alike.
+    fn alike(&self) -> Option<Self> {
+        let look = |look: &Look| {
+            Some(Look {
+                negative: look.negative,
+                regex: folded(&look.regex)?,
+            })
+        };
+        Some(Self {
+            regex: folded(&self.regex)?,
+            looks: self.looks.iter().map(look).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// What must, or must not, be found besides.
@@ -41,8 +75,8 @@ impl Pattern {
         Ok(Self(Arc::new(Compiled {
             text: text.into(),
             of_bytes: is_of_bytes(text),
-            regex,
-            looks,
+            parts: Parts { regex, looks },
+            alike: OnceLock::new(),
         })))
     }
 
@@ -55,34 +89,40 @@ impl Pattern {
     /// does not hide the rest.
     pub fn is_match(&self, text: &[u8]) -> bool {
         if text.is_ascii() || self.0.of_bytes || std::str::from_utf8(text).is_ok() {
-            self.finds(text)
+            self.0.parts.is_match(text)
         } else {
-            self.finds(&readable(text))
+            self.0.parts.is_match(&readable(text))
         }
     }
 
-    fn finds(&self, text: &[u8]) -> bool {
-        self.0.regex.is_match(text) && self.looks_hold(text)
+    /// True where it is found in this name of a field however that is spelt: the same for all names that are
+    /// [alike](crate::alike::is_alike). Wherever [`Self::is_match`] finds it in one of them without look-around, this does in
+    /// all.
+    pub fn is_match_alike(&self, name: &[u8]) -> bool {
+        let name: Vec<u8> = name.iter().copied().map(letter).collect();
+        let alike = self.0.alike.get_or_init(|| self.0.parts.alike());
+        // What cannot be known is taken for found: it is asked what must not come from outside.
+        alike.as_ref().is_none_or(|it| it.is_match(&name))
     }
 
     /// What its groups match where it is first found in `text`.
     pub fn captures<'t>(&self, text: &'t [u8]) -> Option<Captures<'t>> {
-        let captures = self.0.regex.captures(text)?;
-        self.looks_hold(text).then_some(captures)
+        let captures = self.0.parts.regex.captures(text)?;
+        self.0.parts.looks_hold(text).then_some(captures)
     }
 
     /// True where its group with this number has a name too.
     pub fn is_named(&self, group: u16) -> bool {
-        let mut names = self.0.regex.capture_names();
+        let mut names = self.0.parts.regex.capture_names();
         names.nth(usize::from(group)).flatten().is_some()
     }
 
     /// True where it has this group.
     pub fn has_group(&self, group: &MatchGroup) -> bool {
         match group {
-            MatchGroup::Number(number) => usize::from(*number) < self.0.regex.captures_len(),
+            MatchGroup::Number(number) => usize::from(*number) < self.0.parts.regex.captures_len(),
             MatchGroup::Name(name) => {
-                let mut names = self.0.regex.capture_names().flatten();
+                let mut names = self.0.parts.regex.capture_names().flatten();
                 names.any(|known| known == name)
             }
         }
@@ -90,15 +130,10 @@ impl Pattern {
 
     /// `text` with something else in the place of the first `limit` matches; 0: of all.
     pub fn replacen<'t>(&self, text: &'t [u8], limit: usize, with: impl Replacer) -> Cow<'t, [u8]> {
-        match self.looks_hold(text) {
-            true => self.0.regex.replacen(text, limit, with),
+        match self.0.parts.looks_hold(text) {
+            true => self.0.parts.regex.replacen(text, limit, with),
             false => Cow::Borrowed(text),
         }
-    }
-
-    fn looks_hold(&self, text: &[u8]) -> bool {
-        let mut looks = self.0.looks.iter();
-        looks.all(|look| look.regex.is_match(text) != look.negative)
     }
 }
 

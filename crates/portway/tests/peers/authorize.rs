@@ -105,6 +105,41 @@ fn what_the_service_says_holds() {
     );
 }
 
+/// A client cannot say what an expression lets the service say, in whichever spelling the operator, the service and it have.
+#[test]
+fn no_spelling_gets_past_an_expression() {
+    let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
+    let text = |pattern: &str| {
+        asking(web, "").replace("^X-Right-", pattern)
+            + &group("app", &[app.port])
+            + &group("auth", &[auth.port])
+    };
+    let stage = Stage::new(&text("^X-Right-"));
+    for pattern in [
+        "^X-Right-Of",
+        "^X-Right_Of",
+        "^x_rIGHT-of",
+        "^X_RIGHT_[A-Z]",
+    ] {
+        stage.becomes(&text(pattern));
+        for name in [
+            "X-Right-Of-a",
+            "X-Right_Of-a",
+            "X_Right-Of-a",
+            "x_right_of_a",
+            "X-RIGHT-OF_A",
+            "x-rIGHT-oF-A",
+        ] {
+            let sent = format!("{name}: eve");
+            let said = ask(&stage, web, &["X-Ask: status/200", &sent]);
+            assert!(said.contains("X-Server: app\r\n"), "{pattern}: {said}");
+            assert!(!said.contains("eve"), "{pattern} {name}: {said}");
+        }
+        let said = ask(&stage, web, &["X-Ask: status/200", "X-Right: ann"]);
+        assert!(said.contains("x-right: ann"), "{pattern}: {said}");
+    }
+}
+
 #[test]
 fn long_bodies_go_along() {
     let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
