@@ -398,7 +398,7 @@ pub(crate) fn tables(before: Option<&Plane>, snapshot: &Snapshot) -> Vec<Arc<Tab
     let table = |table: &StickTable| match known().find(|(it, _)| it.name == table.name) {
         Some((before, kept)) if before == table => kept.clone(),
         Some((_, kept)) => Arc::new(kept.next(table, stick_time())),
-        None => Arc::new(Table::new(table)),
+        None => Arc::new(Table::new(table, portway_dataplane::seed())),
     };
     snapshot.stick_tables.iter().map(table).collect()
 }

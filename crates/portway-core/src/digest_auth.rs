@@ -1,11 +1,13 @@
 //! Digest authorization (RFC 7616 with MD5 and `qop=auth`): what a client says, whether it knows the password, and whether it
 //! says so for the first time.
 //!
-//! A nonce carries when it was made and a proof that it is ours, so that nothing is kept of those that nobody uses. Of
-//! those that a user has used it is kept which counts have come: each may come once, and within a window in any order,
-//! because clients send requests at once over several connections. What is kept is bounded; a nonce that was forgotten is stale,
-//! for which a client makes its proof anew with the next one, without asking its user.
+//! A nonce carries when it was made and a proof that it is ours, so that nothing is kept of those that nobody uses, and making
+//! and reading one needs no more than a key ([`Nonces`]). Of those that a user has used it is kept which counts have come
+//! ([`Uses`]): each may come once, and within a window in any order, because clients send requests at once over several
+//! connections. What is kept is bounded; a nonce that was forgotten is stale, for which a client makes its proof anew with the next
+//! one, without asking its user. No count of a nonce is fresh twice, whatever is forgotten.
 
+use crate::seed::Seed;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha2::Sha256;
@@ -14,8 +16,8 @@ use std::time::Duration;
 
 /// How long a nonce may be used.
 pub const NONCE_LIFE: Duration = Duration::from_secs(3600);
-/// Nonces in use that are remembered: about 40 bytes each.
-pub const MAX_NONCES: usize = 20_000;
+/// Nonces in use that are remembered, all parts together: about 40 bytes each.
+pub const MAX_NONCES: usize = 65_536;
 /// Parameters of a header, of which the standard has eleven.
 const MAX_PARAMETERS: usize = 32;
 /// Bytes of the proof in a nonce.
@@ -75,7 +77,8 @@ impl Said {
         })
     }
 
-    /// Whether it proves to know what HA1 was made of, for this request. Takes as long for a wrong proof as for the right one.
+    /// Whether it proves to know what HA1 was made of, for this request. How long that takes says nothing of how much of a proof
+    /// is right; realm and target, of which it may, are no secrets.
     pub fn proves(&self, ha1: &str, realm: &str, method: &[u8], target: &[u8]) -> bool {
         if self.realm != realm.as_bytes() || self.uri != target {
             return false;
@@ -169,83 +172,35 @@ pub enum Counted {
     Stale,
 }
 
-/// What came with one nonce.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
+/// A nonce that is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nonce {
+    /// In nanoseconds.
     made: u64,
-    highest: u32,
-    /// The highest count and those before it, one bit each.
-    counts: u64,
+    /// Another one for each.
+    pub number: u64,
 }
 
-/// Nonces: those that are made, and which counts have come with those in use.
+/// What makes nonces, and knows them again.
 #[derive(Debug)]
 pub struct Nonces {
     key: [u8; 32],
-    seen: HashMap<u64, Seen>,
-    /// Nothing is known of those that were made before this.
-    forgotten: u64,
 }
 
 impl Nonces {
     /// `key`: of chance, and secret.
     pub fn new(key: [u8; 32]) -> Self {
-        Self {
-            key,
-            seen: HashMap::new(),
-            forgotten: 0,
-        }
+        Self { key }
     }
 
     /// A new one. `now`: since a moment that stays the same; `chance`: another one each time.
     pub fn make(&self, now: Duration, chance: u64) -> String {
-        let body = [now.as_secs().to_be_bytes(), chance.to_be_bytes()].concat();
+        let body = [nanoseconds(now).to_be_bytes(), chance.to_be_bytes()].concat();
         hex(&body) + &hex(&self.proof(&body))
     }
 
-    /// Takes a proof that is right.
-    pub fn count(&mut self, nonce: &[u8], count: u32, now: Duration) -> Counted {
-        let Some((made, number)) = self.read(nonce) else {
-            return Counted::Stale;
-        };
-        let now = now.as_secs();
-        if now.saturating_sub(made) > NONCE_LIFE.as_secs() || count == 0 {
-            return Counted::Stale;
-        }
-        if let Some(seen) = self.seen.get_mut(&number) {
-            return match seen.take(count) {
-                true => Counted::Fresh,
-                false => Counted::Stale,
-            };
-        }
-        if made < self.forgotten {
-            return Counted::Stale;
-        }
-        self.make_room(now);
-        let seen = Seen {
-            made,
-            highest: count,
-            counts: 1,
-        };
-        self.seen.insert(number, seen);
-        Counted::Fresh
-    }
-
-    /// Where there are too many, the older ones are forgotten for good.
-    fn make_room(&mut self, now: u64) {
-        if self.seen.len() < MAX_NONCES {
-            return;
-        }
-        let oldest = self.seen.values().map(|it| it.made).min().unwrap_or(now);
-        let dead = now.saturating_sub(NONCE_LIFE.as_secs());
-        // Those of one second go together; of those that are dead nothing needs to be known.
-        self.forgotten = oldest.midpoint(now).max(dead).max(oldest + 1);
-        let forgotten = self.forgotten;
-        self.seen.retain(|_, it| it.made >= forgotten);
-    }
-
-    /// When it was made, and its number; `None`: it is not ours.
-    fn read(&self, nonce: &[u8]) -> Option<(u64, u64)> {
+    /// `None`: it is not ours.
+    pub fn read(&self, nonce: &[u8]) -> Option<Nonce> {
         let text = std::str::from_utf8(nonce).ok()?;
         let digits = (0..text.len()).step_by(2).map(|at| {
             let pair = text.get(at..at + 2)?;
@@ -260,10 +215,10 @@ impl Nonces {
             return None;
         }
         let (made, number) = body.split_at_checked(8)?;
-        Some((
-            u64::from_be_bytes(made.try_into().ok()?),
-            u64::from_be_bytes(number.try_into().ok()?),
-        ))
+        Some(Nonce {
+            made: u64::from_be_bytes(made.try_into().ok()?),
+            number: u64::from_be_bytes(number.try_into().ok()?),
+        })
     }
 
     /// Empty only where there is no proof, which is never: a key may have any length.
@@ -279,6 +234,85 @@ impl Nonces {
     fn mac(&self) -> Option<Hmac<Sha256>> {
         Hmac::new_from_slice(&self.key).ok()
     }
+}
+
+/// What came with one nonce.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    made: u64,
+    highest: u32,
+    /// The highest count and those before it, one bit each.
+    counts: u64,
+}
+
+/// Which counts have come with nonces in use.
+#[derive(Debug)]
+pub struct Uses {
+    seen: HashMap<u64, Seen, Seed>,
+    most: usize,
+    /// Nothing is known of those that were made before this.
+    forgotten: u64,
+}
+
+impl Uses {
+    /// `most`: nonces that are remembered.
+    pub fn new(most: usize, seed: Seed) -> Self {
+        Self {
+            seen: HashMap::with_hasher(seed),
+            most,
+            forgotten: 0,
+        }
+    }
+
+    /// Takes a proof that is right. `now`: since the same moment as for [`Nonces::make`].
+    pub fn count(&mut self, nonce: Nonce, count: u32, now: Duration) -> Counted {
+        let now = nanoseconds(now);
+        if now.saturating_sub(nonce.made) > nanoseconds(NONCE_LIFE) || count == 0 {
+            return Counted::Stale;
+        }
+        if let Some(seen) = self.seen.get_mut(&nonce.number) {
+            return match seen.take(count) {
+                true => Counted::Fresh,
+                false => Counted::Stale,
+            };
+        }
+        if nonce.made < self.forgotten {
+            return Counted::Stale;
+        }
+        if self.seen.len() >= self.most {
+            self.make_room(now);
+        }
+        let seen = Seen {
+            made: nonce.made,
+            highest: count,
+            counts: 1,
+        };
+        // It may be among the older ones.
+        if nonce.made < self.forgotten {
+            return Counted::Stale;
+        }
+        self.seen.insert(nonce.number, seen);
+        Counted::Fresh
+    }
+
+    /// Forgets the older half for good; those that are dead need not be known.
+    #[cold]
+    fn make_room(&mut self, now: u64) {
+        let dead = now.saturating_sub(nanoseconds(NONCE_LIFE));
+        let mut made: Vec<u64> = self.seen.values().map(|it| it.made).collect();
+        let half = made.len() / 2;
+        let Some((_, middle, _)) = (half < made.len()).then(|| made.select_nth_unstable(half))
+        else {
+            return;
+        };
+        self.forgotten = (*middle + 1).max(dead).max(self.forgotten);
+        let forgotten = self.forgotten;
+        self.seen.retain(|_, it| it.made >= forgotten);
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Seen {
@@ -377,11 +411,13 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    const SEED: Seed = Seed::new([3; 16]);
+
     #[test]
     fn a_count_comes_once_and_in_any_order() {
-        let mut nonces = Nonces::new([7; 32]);
-        let nonce = nonces.make(at(5), 1);
-        let mut take = |count: u32| nonces.count(nonce.as_bytes(), count, at(6)) == Counted::Fresh;
+        let (nonces, mut uses) = (Nonces::new([7; 32]), Uses::new(10, SEED));
+        let nonce = nonces.read(nonces.make(at(5), 1).as_bytes()).unwrap();
+        let mut take = |count: u32| uses.count(nonce, count, at(6)) == Counted::Fresh;
         for (count, fresh) in [
             (0, false),
             (2, true),
@@ -409,10 +445,12 @@ mod tests {
 
     #[test]
     fn nonces_are_ours_for_their_time() {
-        let mut nonces = Nonces::new([7; 32]);
+        let (nonces, mut uses) = (Nonces::new([7; 32]), Uses::new(10, SEED));
         let nonce = nonces.make(at(5), 1);
-        let mut fresh =
-            |nonce: &str, now: u64| nonces.count(nonce.as_bytes(), 1, at(now)) == Counted::Fresh;
+        let mut fresh = |nonce: &str, now: u64| {
+            let nonce = nonces.read(nonce.as_bytes());
+            nonce.is_some_and(|it| uses.count(it, 1, at(now)) == Counted::Fresh)
+        };
         let other = Nonces::new([8; 32]).make(at(5), 1);
         assert!(!fresh(&other, 6));
         for at in 0..nonce.len() {
@@ -428,23 +466,32 @@ mod tests {
         assert!(fresh(&nonce, 5 + NONCE_LIFE.as_secs()));
     }
 
-    /// However many are used, a count never comes twice, and what is remembered is bounded.
+    /// However many are used, and however fast, a count never comes twice, what is remembered is bounded, and those that are new
+    /// are taken.
     #[test]
     fn what_is_forgotten_is_stale() {
-        let mut nonces = Nonces::new([7; 32]);
-        let made = |number: u64| at(number / 1000);
-        let all = (0..3 * MAX_NONCES as u64).map(|number| {
-            let nonce = nonces.make(made(number), number);
-            let first = nonces.count(nonce.as_bytes(), 1, made(number));
-            assert_eq!(first, Counted::Fresh, "{number}");
-            assert!(nonces.seen.len() <= MAX_NONCES);
-            nonce
-        });
-        let all: Vec<String> = all.collect();
-        for nonce in &all {
-            assert_eq!(nonces.count(nonce.as_bytes(), 1, at(100)), Counted::Stale);
+        const MOST: usize = 1_000;
+        for nanoseconds_apart in [1, 1_000, 1_000_000_000] {
+            let (nonces, mut uses) = (Nonces::new([7; 32]), Uses::new(MOST, SEED));
+            let moment = |number: u64| Duration::from_nanos(number * nanoseconds_apart);
+            let all = (0..3 * MOST as u64).map(|number| {
+                let nonce = nonces.make(moment(number), number);
+                let nonce = nonces.read(nonce.as_bytes()).unwrap();
+                let first = uses.count(nonce, 1, moment(number));
+                assert_eq!(first, Counted::Fresh, "{number}");
+                assert!(uses.seen.len() <= MOST);
+                nonce
+            });
+            let all: Vec<Nonce> = all.collect();
+            let now = moment(3 * MOST as u64);
+            for nonce in &all {
+                assert_eq!(uses.count(*nonce, 1, now), Counted::Stale);
+            }
+            let last = all.last().unwrap();
+            assert_eq!(uses.count(*last, 2, now), Counted::Fresh);
+            // Half of them at least are known still.
+            let known = all.iter().filter(|it| uses.seen.contains_key(&it.number));
+            assert!(known.count() >= MOST / 2 - 1);
         }
-        let last = all.last().unwrap();
-        assert_eq!(nonces.count(last.as_bytes(), 2, at(100)), Counted::Fresh);
     }
 }

@@ -26,6 +26,7 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod retry;
 pub mod route;
+pub mod seed;
 pub mod server_hello;
 pub mod stick;
 pub mod sticky;

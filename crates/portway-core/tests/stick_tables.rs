@@ -1,6 +1,7 @@
 //! Stick tables: how many entries they have, which go, and what they count.
 
 use portway_core::evaluate::Fetched;
+use portway_core::seed::Seed;
 use portway_core::stick::{Event, Key, Table};
 use portway_model::expression::{Counter, StoredCounter};
 use portway_model::name::Name;
@@ -10,8 +11,10 @@ use portway_model::span::{Origin, Span};
 use std::net::IpAddr;
 use std::time::Duration;
 
+const SEED: Seed = Seed::new([7; 16]);
+
 fn table(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> Table {
-    Table::new(&settings(key, size, expire, when_full))
+    Table::new(&settings(key, size, expire, when_full), SEED)
 }
 
 fn settings(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> StickTable {
@@ -125,7 +128,7 @@ fn no_part_of_a_full_table_keeps_others_out() {
 fn settings_that_are_new_keep_what_fits() {
     let first = settings(KeyType::Number, 100, Some(1_000), WhenFull::Evict);
     let row = |change: fn(&mut StickTable)| {
-        let old = Table::new(&first);
+        let old = Table::new(&first, SEED);
         for key in 1..=9 {
             let entry = old.get_or_make(&number(key), 0).unwrap();
             old.count(&entry, Event::General(0), 5, 0);

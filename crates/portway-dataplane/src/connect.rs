@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::group::Generation;
-use crate::handshake_failure::with_target;
+use crate::handshake_failure::failure;
 use crate::keep_alive;
 use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
@@ -18,7 +18,7 @@ use portway_model::members::written_address;
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, Target, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::{HandshakeFailure, TargetMetrics};
+use portway_telemetry::metrics::{HandshakeFailure, Limit, TargetMetrics};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -247,7 +247,13 @@ async fn open_in_time(
     }
     opened.map_err(|error| match lack.take() {
         Some(lack) if error.kind() == io::ErrorKind::TimedOut => lack,
-        _ => error,
+        _ => {
+            if source::lack(&error) == Some(source::Lack::Port) {
+                let metrics = connection.worker.metrics();
+                metrics.limit_reached(Limit::SourcePorts);
+            }
+            error
+        }
     })
 }
 
@@ -306,7 +312,8 @@ async fn open(
     let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
     shaking.set(false);
     if let Err(error) = done {
-        tls.failures.count(with_target(&error, stream.has_agreed()));
+        tls.failures
+            .count(failure(&error, stream.has_agreed(), true));
         if let Some(times) = state.handshake_failed(connection.worker.timers.now()) {
             emit(&Event::TargetHandshakeFailed {
                 target_group: group.name.as_str(),

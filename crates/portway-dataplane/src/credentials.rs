@@ -4,6 +4,7 @@
 //! as a question, says "not yet", and the rules are stopped until [`wait`] has the answer. What is asked where nobody can
 //! wait, such as in a log, is answered before the rules: see [`settle`].
 
+use crate::digest::Proof;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::passwords::{Digest, Known, PATIENCE, Question, Reply};
@@ -33,6 +34,8 @@ pub(crate) struct Checks {
     question: OnceCell<Box<Question>>,
     /// So that what was answered stays so, whatever the worker has forgotten since.
     answers: Vec<(Digest, bool)>,
+    /// The proof of Digest authorization that was counted for it.
+    pub(crate) proof: Option<Proof>,
 }
 
 impl Checks {
@@ -45,6 +48,7 @@ impl Checks {
     pub(crate) fn clear(&mut self) {
         self.question.take();
         self.answers.clear();
+        self.proof = None;
     }
 }
 

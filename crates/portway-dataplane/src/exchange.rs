@@ -20,6 +20,7 @@ use crate::pages::Pages;
 use crate::policy::Side;
 use crate::record::{Counted, LogWish};
 use crate::request_line::LineEdits;
+use crate::set_aside::SetAside;
 use crate::sticky::Kept;
 use crate::times::LookedAt;
 use crate::track::{self, Tracked};
@@ -88,6 +89,7 @@ pub(crate) struct Scratch {
     pub(crate) held: Vec<Holding>,
     /// What is known of its password.
     pub(crate) checks: Checks,
+    pub(crate) set_aside: SetAside,
     /// What the response is given beside what rules on it say.
     pub(crate) given: Option<Box<Given>>,
     pub(crate) mirrors: Mirrors,
@@ -117,6 +119,7 @@ impl Scratch {
         self.coding = None;
         self.checks.clear();
         self.given = None;
+        self.set_aside = SetAside::default();
         self.mirrors.clear();
         self.trace = None;
     }

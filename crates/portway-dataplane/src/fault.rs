@@ -1,6 +1,7 @@
 //! Faults: what went wrong in an exchange, whose it is, and what is answered. One table decides the answer.
 
 use crate::scarce;
+use crate::source;
 use portway_core::http1::Refusal;
 use portway_core::retry::Stage;
 use portway_model::settings::OwnAnswers;
@@ -198,6 +199,13 @@ impl Fault {
 
     /// The target could not be connected to; where that is for a lack of ours, another target could not be either.
     pub(crate) fn connect(error: &io::Error) -> Self {
+        if source::lack(error).is_some() {
+            // Another target has another source, or ports are free towards it.
+            return Self {
+                stage: Some(Stage::Connect),
+                ..Self::exhausted()
+            };
+        }
         if scarce::is_of_ours(error) {
             return Self::exhausted();
         }

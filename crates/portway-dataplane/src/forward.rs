@@ -21,10 +21,11 @@ use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::pages;
 use crate::policy::{self, Decision, Position, Side};
 use crate::record;
-use crate::refused;
+use crate::refused::{self, Why};
 use crate::reply;
 use crate::retries;
 use crate::serve::Next;
+use crate::set_aside;
 use crate::statistics;
 use crate::sticky;
 use crate::stream::Stream;
@@ -49,9 +50,9 @@ const INTERIM_RESPONSES: u32 = 32;
 
 /// How long each side may be silent.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+pub(crate) struct Patience {
     client: Duration,
-    target: Duration,
+    pub(crate) target: Duration,
     /// Where both are silent, it is the target that is waited for, as in HAProxy where its time is not longer. Not so
     /// once it has begun to respond.
     target_first: bool,
@@ -99,8 +100,16 @@ async fn respond(
     x.scratch.deadlines.responded(&x.connection.timer);
     let status = x.scratch.response.status();
     x.attempt.status = Some(status);
-    if is_tried_again(x, status, &response) {
-        return Err(Fault::refused_status(status));
+    if let Some(why) = tried_again(x, status, &response) {
+        x.response = Some(response);
+        // Boxed because it is rare.
+        let keeping = set_aside::keep(x, downstream, (&mut upstream, upload), head_len, why);
+        if Box::pin(keeping).await? && spend(x) {
+            x.scratch.set_aside.undone |= why == Why::Undone;
+            return Err(Fault::refused_status(status));
+        }
+        x.scratch.set_aside.forget_answer();
+        response = x.response.take().ok_or_else(Fault::internal)?;
     }
     x.ledger.response_head = Some(x.ledger.started.elapsed());
     if upload.done {
@@ -214,7 +223,7 @@ async fn respond(
 }
 
 /// How the body of a response ends for its client, and whether the target's connection can be kept.
-fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fault> {
+pub(crate) fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fault> {
     let mut framing = response_framing(&x.scratch.response, response.filled(), x.sent_method())
         .map_err(Fault::bad_response)?;
     if x.request().method() == Method::Head && framing.body != ResponseBody::None {
@@ -234,7 +243,7 @@ fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fa
 }
 
 /// Gives a response what comes behind its rules.
-fn finish_edits(x: &mut Exchange<'_>, status: u16) -> Result<(), Fault> {
+pub(crate) fn finish_edits(x: &mut Exchange<'_>, status: u16) -> Result<(), Fault> {
     sticky::respond(x, status);
     if x.scratch.given.is_some() {
         authorize::give_cookies(x);
@@ -296,16 +305,17 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
     group.is_some_and(|(group, _, _)| group.close) || x.connection.closes_targets()
 }
 
-/// True where the configuration would rather have another answer than this one, and may ask for it.
-fn is_tried_again(x: &Exchange<'_>, status: u16, response: &Buffer) -> bool {
-    let Some(id) = x.attempt.group else {
-        return false;
-    };
-    let group = x.connection.generation.group(id);
-    group.is_some_and(|(group, _, _)| {
-        refused::is_tried_again(x, group, status, response.filled())
-            && retries::spend(x.connection, id)
-    })
+/// Why another answer than this one is asked for elsewhere, where it is.
+fn tried_again(x: &Exchange<'_>, status: u16, response: &Buffer) -> Option<Why> {
+    let group = x.connection.generation.group(x.attempt.group?);
+    let (group, _, _) = group?;
+    refused::tried_again(x, group, status, response.filled())
+}
+
+/// True where the group has a retry left, which this spends.
+fn spend(x: &Exchange<'_>) -> bool {
+    let group = x.attempt.group;
+    group.is_some_and(|id| retries::spend(x.connection, id))
 }
 
 /// True for the answer to a handshake of WebSocket that HAProxy refuses.
@@ -356,7 +366,7 @@ fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: &mut Upload, keep_al
     Next::Again(upload.transfer.take_beyond())
 }
 
-fn patience(x: &Exchange<'_>) -> Patience {
+pub(crate) fn patience(x: &Exchange<'_>) -> Patience {
     let group = x
         .attempt
         .group
@@ -539,13 +549,13 @@ async fn interim(
 
 /// Which rules on a response have run: the group's, then the listener's.
 #[derive(Debug, Default)]
-struct Progress {
+pub(crate) struct Progress {
     list: usize,
     position: Position,
 }
 
 /// What rules on a response want.
-enum Ruled {
+pub(crate) enum Ruled {
     /// That it goes on.
     Passed,
     /// This in its place.
@@ -555,7 +565,10 @@ enum Ruled {
 }
 
 /// Runs the rules on the response from where a wait stopped them.
-fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<Ruled, Fault> {
+pub(crate) fn run_response_rules(
+    x: &mut Exchange<'_>,
+    progress: &mut Progress,
+) -> Result<Ruled, Fault> {
     let generation = Rc::clone(&x.connection.generation);
     let group = x.attempt.group.and_then(|group| generation.group(group));
     let listener = generation.plane.listener(x.connection.listener);
@@ -593,15 +606,15 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
 }
 
 /// A wait for the body of a response.
-struct Wait {
-    head_len: usize,
-    coming: Coming,
-    time: Duration,
+pub(crate) struct Wait {
+    pub(crate) head_len: usize,
+    pub(crate) coming: Coming,
+    pub(crate) time: Duration,
 }
 
 /// Waits until enough of the body stands behind the head in `x.response`, or all that is looked at; the request goes on
 /// meanwhile.
-async fn body_of_response(
+pub(crate) async fn body_of_response(
     x: &mut Exchange<'_>,
     downstream: &mut Stream,
     upstream: &mut Upstream,

@@ -1,8 +1,8 @@
 //! Why a handshake with a client or a target failed, for metrics: what rustls says, in the words of a closed list.
 
 use portway_telemetry::metrics::HandshakeFailure;
-use rustls::{CertificateError, Error, PeerIncompatible};
-use std::cell::Cell;
+use rustls::{CertificateError, Error, OtherError, PeerIncompatible};
+use std::fmt;
 use std::io;
 
 /// `is_answered`: the client has said what it wants; `is_shown`: there is a certificate for that.
@@ -22,25 +22,33 @@ pub(crate) fn failure(error: &io::Error, is_answered: bool, is_shown: bool) -> H
     }
 }
 
-thread_local! {
-    /// Why the certificate of a target was refused, as the verifier has it on this thread: rustls carries its words, not their kind.
-    static REFUSED: Cell<Option<HandshakeFailure>> = const { Cell::new(None) };
+/// Why a certificate is refused, in words and with their kind: rustls carries it to the connection as it is.
+#[derive(Debug)]
+pub struct RefusedCertificate {
+    why: HandshakeFailure,
+    said: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Leaves why the certificate of a target is refused for the connection.
-pub fn leave_refused(why: HandshakeFailure) {
-    REFUSED.set(Some(why));
-}
-
-/// The same of a handshake with a target. `has_agreed`: it has said which TLS it speaks.
-pub(crate) fn with_target(error: &io::Error, has_agreed: bool) -> HandshakeFailure {
-    match failure(error, has_agreed, true) {
-        HandshakeFailure::BadCertificate => {
-            REFUSED.take().unwrap_or(HandshakeFailure::BadCertificate)
+impl RefusedCertificate {
+    /// The kind and the words of it.
+    pub fn new(
+        why: HandshakeFailure,
+        said: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            why,
+            said: said.into(),
         }
-        other => other,
     }
 }
+
+impl fmt::Display for RefusedCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.said.fmt(f)
+    }
+}
+
+impl std::error::Error for RefusedCertificate {}
 
 fn of_tls(error: &Error, is_answered: bool, is_shown: bool) -> HandshakeFailure {
     match error {
@@ -73,6 +81,10 @@ fn of_certificate(why: &CertificateError) -> HandshakeFailure {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             HandshakeFailure::WrongName
         }
+        CertificateError::Other(OtherError(reason)) => {
+            let refused = reason.downcast_ref::<RefusedCertificate>();
+            refused.map_or(HandshakeFailure::BadCertificate, |it| it.why)
+        }
         _ => HandshakeFailure::BadCertificate,
     }
 }
@@ -99,6 +111,7 @@ fn incompatible(why: &PeerIncompatible) -> HandshakeFailure {
 mod tests {
     use super::*;
     use rustls::{AlertDescription, InvalidMessage};
+    use std::sync::Arc;
 
     #[test]
     fn reasons() {
@@ -131,6 +144,15 @@ mod tests {
             ),
         ] {
             check(why.into(), true, true, expected);
+        }
+        for expected in [HandshakeFailure::Revoked, HandshakeFailure::WrongName] {
+            let refused = OtherError(Arc::new(RefusedCertificate::new(expected, "so")));
+            check(
+                CertificateError::Other(refused).into(),
+                true,
+                true,
+                expected,
+            );
         }
         let alert = Error::AlertReceived(AlertDescription::UnknownCA);
         check(alert, true, true, HandshakeFailure::Alert);

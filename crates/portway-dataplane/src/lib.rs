@@ -35,6 +35,7 @@ mod attempt;
 mod retries;
 mod deadline;
 mod refused;
+mod set_aside;
 mod proxy_header;
 mod connect;
 pub mod source;
@@ -102,6 +103,7 @@ mod variables;
 
 pub use answers::{Answers, Page};
 pub use connect::unix_path;
+pub use quota::random as seed;
 pub use record::refusal_codes;
 pub use scarce::is_of_ours;
 pub use source::connect_from;

@@ -6,8 +6,9 @@
 //! lock that is held for a look-up and, in a shard that is full, to look for full buckets, ten times a second at most.
 
 use portway_core::rate::{Bucket, Denied};
+use portway_core::seed::Seed;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,31 +29,20 @@ pub(crate) struct Quotas {
     behind: Option<Arc<Quotas>>,
 }
 
-/// A secret that goes before every key: nobody who does not know it can make keys of one number.
-#[derive(Debug, Clone, Copy)]
-struct Seed([u8; 16]);
-
-impl Seed {
-    fn hasher(self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.0);
-        hasher
-    }
-}
-
 /// A secret of 32 bytes.
 pub(crate) fn secret() -> [u8; 32] {
     let mut secret = [0; 32];
     let (one, other) = secret.split_at_mut(16);
-    one.copy_from_slice(&random().0);
-    other.copy_from_slice(&random().0);
+    one.copy_from_slice(&random().bytes());
+    other.copy_from_slice(&random().bytes());
     secret
 }
 
-fn random() -> Seed {
+/// A seed of chance.
+pub fn random() -> Seed {
     let mut seed = [0; 16];
     match aws_lc_rs::rand::fill(&mut seed) {
-        Ok(()) => Seed(seed),
+        Ok(()) => Seed::new(seed),
         Err(_) => of_hash_maps(),
     }
 }
@@ -62,7 +52,7 @@ fn random() -> Seed {
 fn of_hash_maps() -> Seed {
     let keys = RandomState::new();
     let halves = [keys.hash_one(0_u64), keys.hash_one(1_u64)];
-    Seed((u128::from(halves[0]) << 64 | u128::from(halves[1])).to_ne_bytes())
+    Seed::new((u128::from(halves[0]) << 64 | u128::from(halves[1])).to_ne_bytes())
 }
 
 #[derive(Debug, Default)]
@@ -149,22 +139,20 @@ impl Quotas {
     }
 
     fn number(&self, name: &str, key: &[u8]) -> u64 {
-        let mut hasher = self.seed.get_or_init(random).hasher();
-        (name, key).hash(&mut hasher);
-        hasher.finish()
+        self.seed.get_or_init(random).hash_one((name, key))
     }
 
     /// What the numbers of keys are made with, and the number of a key that is always the same: who makes another number of that
     /// cannot read ours.
     pub(crate) fn seed(&self) -> ([u8; 16], u64) {
         let seed = self.seed.get_or_init(random);
-        (seed.0, self.number("", b"portway"))
+        (seed.bytes(), self.number("", b"portway"))
     }
 
     /// Makes the numbers of keys as another process does; false where this one has begun already, or its hash function is
     /// another.
     pub(crate) fn take_over_seed(&self, seed: [u8; 16], probe: u64) -> bool {
-        let is_new = self.seed.set(Seed(seed)).is_ok();
+        let is_new = self.seed.set(Seed::new(seed)).is_ok();
         is_new && self.number("", b"portway") == probe
     }
 
@@ -267,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_secret_of_hash_maps_is_another_each_time() {
-        let made: HashSet<[u8; 16]> = (0..16).map(|_| of_hash_maps().0).collect();
+        let made: HashSet<[u8; 16]> = (0..16).map(|_| of_hash_maps().bytes()).collect();
         assert_eq!(made.len(), 16);
     }
 

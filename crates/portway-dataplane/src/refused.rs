@@ -5,45 +5,66 @@
 //! 8470 section 5.2): both have not done it, so any method may be sent once more. 503 with Retry-After says when to come again, and
 //! proves nothing of what was done: only a request that may be done twice goes elsewhere at once, and only where that is wanted.
 //!
-//! The first two need no configuration: what was not done is safe to ask for again, once. A second target that says the same is
-//! believed, and its answer is the client's.
+//! The first two need no configuration: what was not done is safe to ask for again, once in an exchange, however many attempts failed
+//! otherwise. A second target that says the same is believed, and its answer is the client's; where nobody else answers, the first
+//! one is (see [`set_aside`](crate::set_aside)).
 
 use crate::exchange::Exchange;
 use crate::serve;
 use portway_model::choice::RetryOn;
 use portway_model::snapshot::TargetGroup;
 
-/// True where this answer is tried again rather than passed on; `response`: what the ranges of its head are over.
-pub(crate) fn is_tried_again(
+/// Why an answer is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It says that nothing was done, and nobody has to be asked.
+    Undone,
+    /// The configuration names it.
+    Named,
+}
+
+/// Why this answer is tried again rather than passed on; `response`: what the ranges of its head are over.
+pub(crate) fn tried_again(
     x: &Exchange<'_>,
     group: &TargetGroup,
     status: u16,
     response: &[u8],
-) -> bool {
+) -> Option<Why> {
     let request = serve::repeatable(x);
+    let in_time = |time| request.came.elapsed() < time;
     let may = || {
-        let in_time = |time| request.came.elapsed() < time;
         request.replayable
             && x.ledger.attempts <= group.retries
             && group.retry_within.is_none_or(in_time)
     };
-    let is_safe = || x.ledger.attempts <= 1 && says_undone(x, status);
+    let why = of_status(x, group, (status, response), request.idempotent)?;
+    may().then_some(why)
+}
+
+fn of_status(
+    x: &Exchange<'_>,
+    group: &TargetGroup,
+    (status, response): (u16, &[u8]),
+    idempotent: bool,
+) -> Option<Why> {
+    let is_safe = || !x.scratch.set_aside.undone && says_undone(x, status);
+    let safe = || is_safe().then_some(Why::Undone);
     let Some(on) = group.retry_on.as_deref() else {
-        return is_safe() && may();
+        return safe();
     };
-    let names = |on: &RetryOn| {
-        let may_repeat = request.idempotent || !group.retry_idempotent_only;
-        match *on {
-            RetryOn::Safe => is_safe(),
-            RetryOn::Misdirected => status == 421,
-            RetryOn::TooEarly => status == 425 && !came_early(x),
-            RetryOn::Unavailable => status == 503 && request.idempotent && says_when(x, response),
-            RetryOn::Status(wanted) => status == wanted && may_repeat,
-            RetryOn::Statuses(from, to) => (from..=to).contains(&status) && may_repeat,
-            _ => false,
-        }
+    let may_repeat = idempotent || !group.retry_idempotent_only;
+    let names = |on: &RetryOn| match *on {
+        RetryOn::Misdirected => status == 421,
+        RetryOn::TooEarly => status == 425 && !came_early(x),
+        RetryOn::Unavailable => status == 503 && idempotent && says_when(x, response),
+        RetryOn::Status(wanted) => status == wanted && may_repeat,
+        RetryOn::Statuses(from, to) => (from..=to).contains(&status) && may_repeat,
+        _ => false,
     };
-    may() && on.iter().any(names)
+    if on.iter().any(names) {
+        return Some(Why::Named);
+    }
+    on.contains(&RetryOn::Safe).then(safe).flatten()
 }
 
 /// True for an answer that says of itself that nothing was done.

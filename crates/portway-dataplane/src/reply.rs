@@ -10,6 +10,7 @@ use crate::log_value::{is_page_of_haproxy, response_head_size};
 use crate::pages;
 use crate::policy::{self, Side};
 use crate::serve::Next;
+use crate::set_aside;
 use crate::statistics;
 use crate::stream::Stream;
 use portway_core::http1::{
@@ -90,6 +91,11 @@ pub(crate) fn forget_response(x: &mut Exchange<'_>) {
 
 /// Answers a fault, or says that nothing can be answered.
 pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Fault) -> Next {
+    if x.scratch.set_aside.is_there()
+        && let Some(kept) = set_aside::in_place_of(x, fault)
+    {
+        return Box::pin(set_aside::give(x, stream, *kept)).await;
+    }
     x.ledger.fault = Some(fault);
     x.ledger.failed = true;
     forget_response(x);
@@ -142,6 +148,24 @@ pub(crate) async fn answer(
         return Next::Close;
     }
     let (out, rest) = written(x, &answer, status, close);
+    send(x, stream, &answer, (out, rest)).await
+}
+
+/// Sends a target's answer that was kept, once rules have seen it.
+pub(crate) async fn passed_on(x: &mut Exchange<'_>, stream: &mut Stream, answer: &Answer) -> Next {
+    let close = !x.framing.keep_alive || x.connection.is_ending();
+    let rest = if close { None } else { x.rest() };
+    let out = head(x, answer, rest.is_none());
+    x.response = None;
+    send(x, stream, answer, (out, rest)).await
+}
+
+async fn send(
+    x: &mut Exchange<'_>,
+    stream: &mut Stream,
+    answer: &Answer,
+    (out, rest): (Vec<u8>, Option<Next>),
+) -> Next {
     x.ledger.status = x.response_status.unwrap_or(answer.status);
     let sent = if has_body(x) {
         answer.body.bytes().len() as u64
@@ -151,7 +175,7 @@ pub(crate) async fn answer(
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
     if x.connection.wants_sizes() {
-        x.ledger.response_size = size(x, &answer, &out);
+        x.ledger.response_size = size(x, answer, &out);
     }
     let limit = x.connection.client_timeout();
     drop(limits::places(x));
@@ -189,7 +213,7 @@ pub(crate) fn written(
 }
 
 /// Lets rules see the answer as they see a target's response. False where it has more fields than a response may have.
-fn show(x: &mut Exchange<'_>, answer: &Answer) -> bool {
+pub(crate) fn show(x: &mut Exchange<'_>, answer: &Answer) -> bool {
     let mut buffer = x.connection.worker.buffers.lease();
     let mut text = Vec::new();
     write_status_line(&mut text, answer.status, b"");

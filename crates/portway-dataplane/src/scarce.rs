@@ -8,6 +8,7 @@
 
 use crate::live::ProcessState;
 use crate::pipe;
+use crate::source;
 use crate::worker::Worker;
 use portway_telemetry::metrics::Limit;
 use std::cell::Cell;
@@ -138,7 +139,7 @@ pub fn is_of_ours(error: &io::Error) -> bool {
         Errno::ADDRINUSE,
     ];
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    errno.is_some_and(|it| ours.contains(&it))
+    errno.is_some_and(|it| ours.contains(&it)) || source::lack(error).is_some()
 }
 
 /// True where there are no more descriptors.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use portway_dataplane::handshake_failure::leave_refused;
+use portway_dataplane::handshake_failure::RefusedCertificate;
 use portway_model::settings::{CertificateJudge, VerifyName};
 use portway_telemetry::metrics::HandshakeFailure;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -256,11 +256,15 @@ pub enum Untrusted {
         /// Its first second, in seconds since 1970.
         not_before: i64,
     },
+    /// Its authority has revoked it, or another that of an authority between.
+    Revoked,
     /// The time of the revocation list that would say whether it is revoked is over.
     ListExpired {
-        /// When the next one was to be there, in seconds since 1970.
-        next_update: i64,
+        /// When the next one was to be there, in seconds since 1970, where that is known.
+        next_update: Option<i64>,
     },
+    /// None of the revocation lists is of the authority that would have revoked it.
+    NotListed,
     /// No authority that we trust has signed it.
     UnknownAuthority {
         /// Who issued it, in words.
@@ -302,7 +306,10 @@ impl fmt::Display for Untrusted {
             }
             Self::Expired { not_after } => write!(f, "the certificate expired on {}", day(*not_after)),
             Self::NotYetValid { not_before } => write!(f, "the certificate is valid only from {} on", day(*not_before)),
-            Self::ListExpired { next_update } => write!(f, "whether the certificate is revoked is not known: the revocation list of its authority expired on {}, and a new one is needed", day(*next_update)),
+            Self::Revoked => f.write_str("the certificate is revoked: it, or that of an authority between, is in the revocation list of its authority"),
+            Self::NotListed => f.write_str("whether the certificate is revoked is not known: none of the revocation lists is of its authority"),
+            Self::ListExpired { next_update: None } => f.write_str("whether the certificate is revoked is not known: the time of the revocation list of its authority is over or has not begun, and another one is needed"),
+            Self::ListExpired { next_update: Some(next_update) } => write!(f, "whether the certificate is revoked is not known: the revocation list of its authority expired on {}, and a new one is needed", day(*next_update)),
             Self::UnknownAuthority { self_signed: true, .. } => f.write_str("the certificate is self-signed and not among the given ones: give it as the CA to trust it"),
             Self::UnknownAuthority { issuer, .. } => write!(f, "the certificate is issued by an unknown authority (`{issuer}`), or the target does not send its whole chain"),
             Self::OtherKey { issuer, self_signed: true } => write!(f, "the certificate is self-signed, and the given CA has its name (`{issuer}`) but another key: the target's certificate was made anew and the CA file is outdated, or this is not the target"),
@@ -327,19 +334,26 @@ impl Untrusted {
         match self {
             Self::WrongName { .. } => HandshakeFailure::WrongName,
             Self::Expired { .. } | Self::NotYetValid { .. } => HandshakeFailure::Expired,
+            Self::Revoked => HandshakeFailure::Revoked,
+            Self::ListExpired { .. } => HandshakeFailure::CrlExpired,
             Self::UnknownAuthority { .. } | Self::OtherKey { .. } => {
                 HandshakeFailure::UnknownAuthority
             }
-            _ => HandshakeFailure::BadCertificate,
+            Self::NotListed
+            | Self::Version1
+            | Self::ShortKey { .. }
+            | Self::WrongPurpose
+            | Self::AuthorityItself
+            | Self::Unreadable
+            | Self::Other(_) => HandshakeFailure::BadCertificate,
         }
     }
 }
 
-/// The connection, which sees rustls's error alone, is left the kind.
 impl From<Untrusted> for Error {
     fn from(reason: Untrusted) -> Self {
-        leave_refused(reason.kind());
-        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
+        let refused = RefusedCertificate::new(reason.kind(), reason);
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
     }
 }
 
@@ -665,9 +679,12 @@ fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Un
         },
         CertificateError::ExpiredRevocationListContext { next_update, .. } => {
             Untrusted::ListExpired {
-                next_update: seconds(next_update),
+                next_update: Some(seconds(next_update)),
             }
         }
+        CertificateError::ExpiredRevocationList => Untrusted::ListExpired { next_update: None },
+        CertificateError::Revoked => Untrusted::Revoked,
+        CertificateError::UnknownRevocationStatus => Untrusted::NotListed,
         CertificateError::UnknownIssuer => unknown_authority(facts),
         CertificateError::BadSignature => Untrusted::OtherKey {
             issuer: facts.issuer.clone(),

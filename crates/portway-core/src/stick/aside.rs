@@ -10,8 +10,7 @@ impl Held {
     fn aside(&self) -> Self {
         Self {
             used: AtomicUsize::new(self.used.load(Ordering::Relaxed)),
-            spread: self.spread.clone(),
-            ..Self::new(self.shards.len())
+            ..Self::new(self.shards.len(), self.seed)
         }
     }
 }
@@ -49,6 +48,7 @@ impl Table {
 mod tests {
     use super::*;
     use crate::evaluate::Fetched;
+    use crate::seed::Seed;
     use portway_model::expression::{Counter, StoredCounter};
     use portway_model::name::Name;
     use portway_model::settings::{KeyType, TargetKey, WhenFull};
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_happens_beside_a_table_changes_nothing_in_it() {
-        let table = Arc::new(Table::new(&StickTable {
+        let settings = StickTable {
             name: Name::from("t"),
             key: KeyType::Number,
             size: 2,
@@ -69,7 +69,8 @@ mod tests {
                 period: None,
             }],
             origin: Origin(Span::NONE),
-        }));
+        };
+        let table = Arc::new(Table::new(&settings, Seed::new([0; 16])));
         let key = |number: i64| Key::of(&Fetched::Number(number), KeyType::Number).expect("a key");
         let count = |table: &Table, number: i64| {
             let entry = table.get(&key(number), 0)?;

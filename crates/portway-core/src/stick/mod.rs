@@ -10,11 +10,12 @@ mod rate;
 pub use entry::{Entry, Event, Kept, Remembered};
 pub use key::Key;
 
+use crate::seed::Seed;
 use portway_model::expression::{Counter, StoredCounter};
 use portway_model::settings::{KeyType, TargetKey, WhenFull};
 use portway_model::snapshot::StickTable;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ const EVICTED_PART: usize = 256;
 /// How often a key is looked at again because room was made for it in another part of its table, and somebody else took that.
 const TRIES: usize = 4;
 
-/// Milliseconds for which a part in which all is tracked is not looked through again.
+/// Milliseconds for which a part, or a table, in which all is tracked is not looked through again.
 const STUCK: u64 = 100;
 
 /// A table.
@@ -57,25 +58,28 @@ struct Held {
     /// Keys that had no room because nothing could go.
     refused: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
-    /// Which part a key is in: nobody outside can know which keys share one.
-    spread: RandomState,
+    /// Until then nothing in any part can be evicted: all was tracked.
+    stuck_until: AtomicU64,
+    /// Which part a key is in, and where there: nobody outside can know which keys share one.
+    seed: Seed,
 }
 
 impl Held {
-    fn new(shards: usize) -> Self {
+    fn new(shards: usize, seed: Seed) -> Self {
         Self {
+            stuck_until: AtomicU64::new(0),
             used: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            spread: RandomState::new(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(seed))).collect(),
+            seed,
         }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shard {
-    entries: HashMap<Key, Arc<Entry>>,
+    entries: HashMap<Key, Arc<Entry>, Seed>,
     /// When it is looked through for forgotten entries again.
     sweep_at: u64,
     /// Until then nothing in it can be evicted: all was tracked.
@@ -83,6 +87,14 @@ struct Shard {
 }
 
 impl Shard {
+    fn new(seed: Seed) -> Self {
+        Self {
+            entries: HashMap::with_hasher(seed),
+            sweep_at: 0,
+            stuck_until: 0,
+        }
+    }
+
     /// Removes the entries that do not stay; how many.
     fn retain(&mut self, mut stays: impl FnMut(&Entry) -> bool) -> usize {
         let before = self.entries.len();
@@ -92,9 +104,9 @@ impl Shard {
 }
 
 impl Table {
-    /// An empty table.
-    pub fn new(table: &StickTable) -> Self {
-        Self::with(table, Arc::new(Held::new(parts(table))))
+    /// An empty table. `seed`: of chance, so that nobody outside can make keys that crowd one part; those with the same do the same.
+    pub fn new(table: &StickTable, seed: Seed) -> Self {
+        Self::with(table, Arc::new(Held::new(parts(table), seed)))
     }
 
     fn with(table: &StickTable, held: Arc<Held>) -> Self {
@@ -116,16 +128,16 @@ impl Table {
     #[must_use]
     pub fn next(&self, table: &StickTable, now: u64) -> Self {
         if table.key != self.key || table.target_key != self.target_key {
-            return Self::new(table);
+            return Self::new(table, self.held.seed);
         }
         if table.store != self.store {
-            let next = Self::new(table);
+            let next = Self::new(table, self.held.seed);
             next.copy_all(self, now);
             return next;
         }
         let held = match self.held.shards.len() == parts(table) {
             true => Arc::clone(&self.held),
-            false => Arc::new(Held::new(parts(table))),
+            false => Arc::new(Held::new(parts(table), self.held.seed)),
         };
         let next = Self::with(table, held);
         if !Arc::ptr_eq(&self.held, &next.held) {
@@ -230,6 +242,9 @@ impl Table {
                 return Some(entry);
             }
             drop(part);
+            if self.when_full == WhenFull::Refuse {
+                break;
+            }
             if !self.make_room_elsewhere(now) {
                 if !spares {
                     break;
@@ -417,7 +432,8 @@ impl Table {
         match &*held.shards {
             [only] => Some(only),
             shards => {
-                let number = held.spread.hash_one(key.as_bytes()) % shards.len().max(1) as u64;
+                // The map of a part goes by the lower half of the same number.
+                let number = (held.seed.hash_one(key) >> 32) % shards.len().max(1) as u64;
                 shards.get(usize::try_from(number).ok()?)
             }
         }
@@ -434,16 +450,25 @@ impl Table {
         shard.sweep_at = now.saturating_add(pause);
     }
 
-    /// Makes room in the part of a full table that has most entries of which some can go. False where none can anywhere.
+    /// Makes room in the part of a full table that has most entries of which some can go. False where none can anywhere, which is
+    /// not looked for again at once.
     #[cold]
     fn make_room_elsewhere(&self, now: u64) -> bool {
         let [_, _, ..] = &*self.held.shards else {
             return false;
         };
+        if now < self.held.stuck_until.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut parts: Vec<_> = self.held.shards.iter().collect();
         parts.sort_by_cached_key(|it| std::cmp::Reverse(lock(it).entries.len()));
         let mut parts = parts.into_iter();
-        parts.any(|part| self.make_room(&mut lock(part), now))
+        let is_made = parts.any(|part| self.make_room(&mut lock(part), now));
+        if !is_made {
+            let until = now.saturating_add(STUCK);
+            self.held.stuck_until.store(until, Ordering::Relaxed);
+        }
+        is_made
     }
 
     /// Makes room in a full table. False where nothing can go.
@@ -500,3 +525,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -396,7 +396,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         tables: snapshot
             .stick_tables
             .iter()
-            .map(|table| Arc::new(Table::new(table)))
+            .map(|table| Arc::new(Table::new(table, portway_dataplane::seed())))
             .collect(),
         machine: Arc::default(),
         by_name: OnceLock::new(),

@@ -25,6 +25,7 @@ mod pools;
 mod responses;
 mod row;
 mod rules;
+mod set_aside;
 mod slow;
 mod stickiness;
 mod stop;

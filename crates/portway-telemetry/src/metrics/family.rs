@@ -49,6 +49,7 @@ pub enum Family {
     ListenerTlsTime,
     ListenerMirrored,
     ListenerTokens,
+    ListenerProofs,
     ListenerRequestDuration,
     ListenerConnectionDuration,
     GroupRequests,
@@ -122,7 +123,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 83] = [
+    pub const ALL: [Family; 84] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -165,6 +166,7 @@ impl Family {
         Family::ListenerTlsTime,
         Family::ListenerMirrored,
         Family::ListenerTokens,
+        Family::ListenerProofs,
         Family::ListenerRequestDuration,
         Family::ListenerConnectionDuration,
         Family::GroupRequests,
@@ -277,6 +279,7 @@ impl Family {
             Family::ListenerTlsResumptions => ("portway_listener_tls_resumptions_total", Counter, LISTENER, "TLS handshakes with clients that resumed a session, in handshakes."),
             Family::ListenerTlsTime => ("portway_listener_tls_handshake_seconds", Histogram, LISTENER, "How long TLS handshakes with clients took that succeeded, in seconds; left out where there was none."),
             Family::ListenerMirrored => ("portway_listener_mirrored_requests_total", Counter, &["listener", "result"], "Copies of requests for other groups, answered, failed or dropped, in requests."),
+            Family::ListenerProofs => ("portway_listener_digest_proofs_total", Counter, &["listener", "result"], "Proofs of Digest authorization that rules asked for, by what was found of them, in requests; what did not occur is left out."),
             Family::ListenerTokens => ("portway_listener_tokens_total", Counter, &["listener", "result"], "Tokens that rules asked for, by what was found of them, in requests; what did not occur is left out."),
             Family::ListenerRequestDuration => ("portway_listener_request_duration_seconds", Histogram, LISTENER, "From the first byte of a request to the last byte of its response, in seconds."),
             Family::ListenerConnectionDuration => ("portway_listener_connection_duration_seconds", Histogram, LISTENER, "How long TCP connections lasted, from when it was known to which target group they go to their end, in seconds; up to an hour in buckets of its own. Left out where there was none."),
@@ -443,6 +446,7 @@ pub enum Limit {
     GroupConnections,
     TargetConnections,
     IdleTargetConnections,
+    SourcePorts,
     Attempts,
     AccessLogBatches,
     Variables,
@@ -483,7 +487,7 @@ impl<T> PerLimit<T> {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 34] = [
+    pub const ALL: [Limit; 35] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -500,6 +504,7 @@ impl Limit {
         Limit::GroupConnections,
         Limit::TargetConnections,
         Limit::IdleTargetConnections,
+        Limit::SourcePorts,
         Limit::Attempts,
         Limit::AccessLogBatches,
         Limit::Variables,
@@ -549,6 +554,7 @@ impl Limit {
             Limit::GroupConnections => ("target_group_connections", "requests or connections at all targets of a group: a new one waits"),
             Limit::TargetConnections => ("target_connections", "connections to a target: the request goes elsewhere, or 503 is answered"),
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
+            Limit::SourcePorts => ("source_ports", "ports that a target's source allows: a connection that finds none of them free fails"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
             Limit::LookedAtBody => ("looked_at_body", "bytes of a request body that rules look at: they see its beginning"),
             Limit::RequestBodyBytes => ("request_body_bytes", "bytes of a request's body that a rule allows: 413 is answered"),

@@ -38,8 +38,8 @@ pub use render::{
 };
 pub use retries::{HeldBody, Retries, RetryReason};
 pub use shard::{
-    Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
-    WorkerMetrics,
+    Averages, Failures, GroupMetrics, ListenerMetrics, Proofs, Shard, StatusClasses, TargetMetrics,
+    Tokens, WorkerMetrics,
 };
 pub use target::{Late, MOST_TARGET_HISTOGRAMS, TargetDurations, TargetTls};
 pub use totals::{FailureTotals, GroupTotals, ListenerTotals, TargetTotals, Times};

@@ -10,9 +10,8 @@ use super::cell::{BUCKET_BOUNDS, Histogram};
 use super::family::{Drained, Family, Limit, NameResult, OcspResult};
 use super::figures::{CheckFigures, LogFigures, TableFigures};
 use super::handshake::HandshakeFailure;
-use super::retries::{HeldBody, RetryReason};
 use super::shard::{
-    GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics, Tokens,
+    GroupMetrics, ListenerMetrics, Mirrored, Proofs, Shard, StatusClasses, TargetMetrics, Tokens,
 };
 use crate::record::FaultCode;
 
@@ -350,7 +349,12 @@ impl Registry {
                 }
             }
             Family::ListenerMirrored => self.mirrored(page),
-            Family::ListenerTokens => self.tokens(page),
+            Family::ListenerTokens => {
+                self.results(page, &Tokens::RESULTS, |l, at| l.tokens.value(at));
+            }
+            Family::ListenerProofs => {
+                self.results(page, &Proofs::RESULTS, |l, at| l.proofs.value(at));
+            }
             Family::ListenerRequestDuration => {
                 for (name, blocks) in self.by_listener() {
                     page.histogram(name, blocks.map(|l| &l.request_duration));
@@ -566,28 +570,15 @@ impl Registry {
         }
     }
 
-    fn retried_failures(&self, page: &mut Page<'_>) {
-        for (name, blocks) in self.by_group() {
-            for reason in RetryReason::ALL {
-                let count = blocks.clone().map(|g| i128::from(g.retries.reason(reason)));
-                page.unless_zero(&[name, reason.word()], count.sum());
-            }
-        }
-    }
-
-    fn held_bodies(&self, page: &mut Page<'_>) {
-        for (name, blocks) in self.by_group() {
-            for result in HeldBody::ALL {
-                let count = blocks.clone().map(|g| i128::from(g.retries.bodies(result)));
-                page.unless_zero(&[name, result.word()], count.sum());
-            }
-        }
-    }
-
-    fn tokens(&self, page: &mut Page<'_>) {
+    fn results(
+        &self,
+        page: &mut Page<'_>,
+        results: &[&str],
+        value: impl Fn(&ListenerMetrics, usize) -> u64,
+    ) {
         for (name, blocks) in self.by_listener() {
-            for (at, result) in Tokens::RESULTS.iter().enumerate() {
-                let count = blocks.clone().map(|l| i128::from(l.tokens.value(at)));
+            for (at, result) in results.iter().enumerate() {
+                let count = blocks.clone().map(|l| i128::from(value(l, at)));
                 page.unless_zero(&[name, result], count.sum());
             }
         }
@@ -650,7 +641,7 @@ impl Registry {
             })
     }
 
-    fn by_group(
+    pub(super) fn by_group(
         &self,
     ) -> impl Iterator<Item = (&str, impl Iterator<Item = &GroupMetrics> + Clone)> {
         self.names.groups.iter().enumerate().map(|(number, names)| {

@@ -1,6 +1,8 @@
 //! Why attempts are followed by others, and what becomes of bodies that are held for that: closed lists, and a counter for each.
 
+use super::Registry;
 use super::cell::Counter;
+use super::render::Page;
 
 /// What failed before another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,5 +105,25 @@ impl Retries {
 
     pub(super) fn bodies(&self, what: HeldBody) -> u64 {
         self.bodies.get(what as usize).map_or(0, Counter::value)
+    }
+}
+
+impl Registry {
+    pub(super) fn retried_failures(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_group() {
+            for reason in RetryReason::ALL {
+                let count = blocks.clone().map(|g| i128::from(g.retries.reason(reason)));
+                page.unless_zero(&[name, reason.word()], count.sum());
+            }
+        }
+    }
+
+    pub(super) fn held_bodies(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_group() {
+            for result in HeldBody::ALL {
+                let count = blocks.clone().map(|g| i128::from(g.retries.bodies(result)));
+                page.unless_zero(&[name, result.word()], count.sum());
+            }
+        }
     }
 }

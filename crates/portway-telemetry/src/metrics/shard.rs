@@ -110,6 +110,8 @@ pub struct ListenerMetrics {
     pub mirrored: Mirrored,
     /// Tokens of requests.
     pub tokens: Tokens,
+    /// Proofs of Digest authorization.
+    pub proofs: Proofs,
     faults: [Counter; FaultCode::ALL.len()],
     refused: Box<[Counter]>,
 }
@@ -123,6 +125,14 @@ pub struct Mirrored {
     pub failed: Counter,
     /// They were not made: too many were on their way, or the body was too long.
     pub dropped: Counter,
+}
+
+/// Counts one of the word among these.
+fn count_word(counters: &[Counter], words: &[&str], word: &str) {
+    let at = words.iter().position(|it| *it == word);
+    if let Some(counter) = at.and_then(|at| counters.get(at)) {
+        counter.add(1);
+    }
 }
 
 /// What was found of tokens.
@@ -151,10 +161,35 @@ impl Tokens {
 
     /// Counts one of them.
     pub fn count(&self, result: &str) {
-        let at = Self::RESULTS.iter().position(|it| *it == result);
-        if let Some(counter) = at.and_then(|at| self.0.get(at)) {
-            counter.add(1);
-        }
+        count_word(&self.0, &Self::RESULTS, result);
+    }
+
+    pub(super) fn value(&self, at: usize) -> u64 {
+        self.0.get(at).map_or(0, Counter::value)
+    }
+}
+
+/// What was found of proofs of Digest authorization.
+#[derive(Debug, Default)]
+pub struct Proofs([Counter; Proofs::RESULTS.len()]);
+
+impl Proofs {
+    /// It is right, and came for the first time.
+    pub const VALID: &'static str = "valid";
+    /// The request has no `Authorization`.
+    pub const MISSING: &'static str = "missing";
+    /// It is none, or not right.
+    pub const WRONG: &'static str = "wrong";
+    /// It is right, and came before, or with a nonce that is too old, forgotten, or not ours.
+    pub const STALE: &'static str = "stale";
+
+    /// The label values.
+    pub const RESULTS: [&'static str; 4] =
+        [Proofs::VALID, Proofs::MISSING, Proofs::WRONG, Proofs::STALE];
+
+    /// Counts one of them.
+    pub fn count(&self, result: &str) {
+        count_word(&self.0, &Self::RESULTS, result);
     }
 
     pub(super) fn value(&self, at: usize) -> u64 {

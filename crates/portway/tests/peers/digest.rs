@@ -31,11 +31,12 @@ fn text(ports: [u16; 3], users: &str, more: &str) -> String {
     let [web, app, dead] = ports;
     format!(
         "[entryPoints.web]\naddress = '127.0.0.1:{web}'\n\
-         [http.routers.all]\nrule = 'PathPrefix(`/app`)'\nservice = 'app'\nmiddlewares = ['strip', 'team', 'again']\n\
+         [http.routers.all]\nrule = 'PathPrefix(`/app`)'\nservice = 'app'\nmiddlewares = ['strip', 'team', 'again', 'too']\n\
          [http.middlewares.strip.stripPrefix]\nprefixes = ['/app']\n\
          [http.middlewares.again.retry]\nattempts = 2\n\
          [http.middlewares.team.digestAuth]\nrealm = 'team'\nusers = [{users}]\nusersFile = '{more}'\n\
-         headerField = 'X-User'\nremoveHeader = true\n\
+         headerField = 'X-User'\n\
+         [http.middlewares.too.digestAuth]\nrealm = 'team'\nusers = [{users}]\nusersFile = '{more}'\nremoveHeader = true\n\
          [[http.services.app.loadBalancer.servers]]\nurl = 'http://127.0.0.1:{dead}'\n\
          [[http.services.app.loadBalancer.servers]]\nurl = 'http://127.0.0.1:{app}'\n"
     )
@@ -175,5 +176,11 @@ fn who_proves_to_know_the_password_passes_once_with_each_proof() {
         .run(PORTWAY, &["explain", "web.toml", "--", "GET", &url])
         .good();
     assert!(told.contains("401"), "{told}");
+    for result in ["valid", "missing", "wrong", "stale"] {
+        let line = format!(
+            "portway_listener_digest_proofs_total{{listener=\"web\",result=\"{result}\"}} "
+        );
+        assert_ne!(site.stage.metric(&line), "0", "{result}");
+    }
     site.stage.portway.stop();
 }

@@ -10,7 +10,7 @@ use crate::echo::Echo;
 use crate::edge;
 use crate::reload_tls::reload_certificates;
 use crate::stage::{Stage, group, listener, own_certificate};
-use crate::support::{PORTWAY, Scene, free_port};
+use crate::support::{PORTWAY, Scene, eventually, free_port, local};
 use crate::upgrade;
 
 /// An authority `ca` with a list `crl.pem` of nobody yet, and certificates of it for `a.example`.
@@ -125,6 +125,26 @@ fn shows(name: &str, port: u16) -> String {
     )
 }
 
+/// A target's certificate is refused for this: the metric, the log and the health check say so.
+fn refuses(stage: &Stage, port: u16, reason: &str, words: &str) {
+    let line = format!(
+        "portway_target_tls_handshake_failures_total{{target_group=\"app\",target=\"127.0.0.1:{port}\",reason=\"{reason}\"}} "
+    );
+    assert_ne!(stage.metric(&line), "0", "{reason}");
+    eventually(format_args!("the check says {words}"), || {
+        let (health, why) = stage.portway.health("app", local(port));
+        (health == "unhealthy" && why.contains(words)).then_some(())
+    });
+    let said = format!("TLS with target 127.0.0.1:{port} of app failed ");
+    let log = stage.portway.process.log();
+    let said = |line: &&str| line.contains(&said) && line.contains(words);
+    assert!(log.lines().any(|it| said(&it)), "{words}: {log}");
+}
+
+/// A health check by which targets that are refused are asked all the same.
+const CHECKED: &str = "when_none_healthy = 'fail_open'\n\
+    health_check = { https = '/', interval = '200ms', unhealthy_threshold = 1, healthy_threshold = 1 }\n";
+
 /// Who answers so many requests, one connection each; `-`: nobody.
 fn answers(scene: &Scene, port: u16, count: usize) -> Vec<String> {
     let url = format!("http://127.0.0.1:{port}/");
@@ -225,6 +245,7 @@ fn a_target_whose_list_has_expired_is_not_believed() {
                 "protocol = 'https'\ntls = {{ verify = {{ ca = 'ca.pem' }}, crl = 'crl.pem', \
                  server_name = 'a.example', judge = '{judge}' }}\n"
             )
+            + CHECKED
     };
     let stage = Stage::with(scene, &text("portway"), &[]);
     let scene = &stage.scene;
@@ -233,6 +254,21 @@ fn a_target_whose_list_has_expired_is_not_believed() {
         expired_revocations(scene, "ca", "crl.pem");
         stage.becomes(&text(judge));
         assert_eq!(answers(scene, web, 1), ["-"], "{judge}");
+        refuses(
+            &stage,
+            one,
+            "crl_expired",
+            "the revocation list of its authority",
+        );
+        revocations(scene, "ca", &["one"], "crl.pem");
+        stage.becomes(&text(judge));
+        assert_eq!(answers(scene, web, 1), ["-"], "{judge}");
+        refuses(
+            &stage,
+            one,
+            "certificate_revoked",
+            "the certificate is revoked",
+        );
         revocations(scene, "ca", &[], "crl.pem");
         stage.becomes(&text(judge));
         assert_eq!(answers(scene, web, 1), ["one"], "{judge}");

@@ -156,6 +156,8 @@ fn connections_come_from_the_ports_that_are_said() {
         Some((third.try_answer()?, third))
     };
     assert!(try_third().is_none());
+    let reached = stage.metric("portway_limit_reached_total{limit=\"source_ports\"} ");
+    assert_ne!(reached, "0");
     ends(one);
     let (head, mut third) = eventually("a port is free", try_third);
     assert!(head.contains(&format!("x-server: {came}\r\n")), "{head}");
