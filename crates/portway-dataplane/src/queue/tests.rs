@@ -452,6 +452,8 @@ fn who_waits_goes_where_those_who_come_go() {
         let all = all.iter();
         all.for_each(|it| it.set_health(Health::Unhealthy));
     };
+    // Backups stand beside one that has no room.
+    let alone = |turn, serve, serve_then| row(plain, backups, &[0], turn, serve, serve_then);
     let turns = [
         row(
             opens,
@@ -462,30 +464,9 @@ fn who_waits_goes_where_those_who_come_go() {
             &[0, 1, 2, 3],
         ),
         row(plain, primaries, &[0, 1, 2, 3], all_fail, &[], &[]),
-        row(
-            plain,
-            backups,
-            &[0],
-            |all| all[0].set_health(Health::Unhealthy),
-            &[1],
-            &[],
-        ),
-        row(
-            plain,
-            backups,
-            &[0],
-            |all| all[0].set_health(Health::Draining),
-            &[1],
-            &[],
-        ),
-        row(
-            plain,
-            backups,
-            &[0],
-            |all| all[0].set_weight(Some(0)),
-            &[1],
-            &[],
-        ),
+        alone(|all| all[0].set_health(Health::Unhealthy), &[1], &[]),
+        alone(|all| all[0].set_health(Health::Draining), &[1], &[]),
+        alone(|all| all[0].set_weight(Some(0)), &[1], &[]),
         row(
             together,
             backups,
@@ -494,14 +475,7 @@ fn who_waits_goes_where_those_who_come_go() {
             &[1, 2],
             &[],
         ),
-        row(
-            plain,
-            backups,
-            &[0],
-            |all| all[3].set_weight(Some(16)),
-            &[3],
-            &[0],
-        ),
+        alone(|all| all[3].set_weight(Some(16)), &[3], &[0]),
         // One backup at a time, and one's own zone alone.
         row(
             plain,
@@ -511,7 +485,7 @@ fn who_waits_goes_where_those_who_come_go() {
             &[],
             &[1],
         ),
-        row(plain, backups, &[0], |_| {}, &[], &[0]),
+        alone(|_| {}, &[], &[0]),
         row(plain, zones, &[0], |_| {}, &[], &[0]),
         row(
             plain,

@@ -56,6 +56,7 @@ Without static configuration there are `web` (`:80`) and `websecure` (`:443`); a
 * X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip are what Traefik sends: what an untrusted client says of them is
   removed, and X-Forwarded-Proto is `ws` or `wss` for WebSockets. What the middleware `headers` sets counts before all of it.
 * A connection that does not come about is tried at another server, whether there is a `retry` or not.
+* A service that routers try again in different ways (`retry`) is one group for each way, with health checks and figures of its own.
 * Silence of servers and tunnels is bounded by a day where nothing is said.
 
 | state | what it means |
