@@ -24,7 +24,7 @@ pub(crate) use figures::{figures as certificate_figures, list_figures};
 use staples::staple;
 pub(crate) use staples::{NotAsked, Staples};
 pub use upstream::GroupTls;
-pub(crate) use upstream::trusting;
+pub(crate) use upstream::{Caller, calling, trusting};
 
 use crate::files::{self, read_limited};
 use crate::renewal::{CertificateFile, Certificates};

@@ -786,9 +786,8 @@ impl Leaving {
             listeners: listeners
                 .map(|it| it.listener.known_as.to_string())
                 .collect(),
-            rules: Vec::new(),
             groups: groups.collect(),
-            refusals: Vec::new(),
+            ..Names::default()
         }
     }
 

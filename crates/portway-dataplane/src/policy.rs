@@ -118,18 +118,13 @@ pub(crate) struct Position {
     /// Only rules that forward are left.
     accepted: bool,
     /// The place of the rule that chose the target, from 1; 0: none has.
-    chose: usize,
+    pub(crate) chose: usize,
 }
 
 impl Position {
     /// The place of the rule that was asked last, from 1; 0: none was.
     pub(crate) fn asked(&self) -> usize {
         self.rule
-    }
-
-    /// The place of the rule that chose the target, from 1; 0: none has.
-    pub(crate) fn chose(&self) -> usize {
-        self.chose
     }
 }
 

@@ -7,7 +7,7 @@ use crate::live::{Seen, TargetState};
 use crate::log_value::Subject;
 use crate::rules::ended;
 use crate::statistics::{self, Flow};
-use portway_core::evaluate::{Facts, write_log_line};
+use portway_core::evaluate::{Facts, holds, write_log_line};
 use portway_core::http1::{Known, Refusal};
 use portway_core::retry::Stage;
 use portway_core::stick::Event;
@@ -172,7 +172,7 @@ fn log_exchange(x: &Exchange<'_>, total: Duration) {
         return;
     };
     let subject = Subject::Exchange(x);
-    let Some(level) = level(log, subject, x.ledger.log) else {
+    let Some(level) = level(log, (subject, x), x.ledger.log) else {
         return;
     };
     // What never became a request has the form of errors, as HAProxy has it.
@@ -187,7 +187,9 @@ fn log_exchange(x: &Exchange<'_>, total: Duration) {
             Some(template) => line(template, log.structured_data.as_ref(), x, out),
             None => {
                 let structured = structured(log.structured_data.as_ref(), x, out);
-                formatter.exchange(&record_of(x, total), out);
+                let mut record = record_of(x, total);
+                record.leave_out(&log.without);
+                formatter.exchange(&record, out);
                 structured
             }
         },
@@ -202,9 +204,16 @@ fn template_of(log: &AccessLog) -> Option<&Template<Resolved>> {
 }
 
 /// The level of a record; `None`: it is not written.
-fn level(log: &AccessLog, subject: Subject<'_>, wish: LogWish) -> Option<LogLevel> {
+fn level<F: Facts>(
+    log: &AccessLog,
+    (subject, facts): (Subject<'_>, &F),
+    wish: LogWish,
+) -> Option<LogLevel> {
     let abnormal = (log.only_faults || log.raise_faults) && subject.is_abnormal();
     if log.only_faults && !abnormal {
+        return None;
+    }
+    if log.when.as_ref().is_some_and(|it| !holds(it, facts)) {
         return None;
     }
     match wish {
@@ -597,7 +606,8 @@ fn log_connection(connection: &Connection, passed: &Passed) {
         return;
     }
     let subject = Subject::Connection(connection, passed);
-    let Some(level) = level(log, subject, LogWish::AsConfigured) else {
+    let facts = ended(connection, passed);
+    let Some(level) = level(log, (subject, &facts), LogWish::AsConfigured) else {
         return;
     };
     let format = match &log.error_format {
@@ -608,7 +618,6 @@ fn log_connection(connection: &Connection, passed: &Passed) {
     let failed = passed
         .handshake_error
         .filter(|_| log.error_format.is_none() && connection.own_answers() == OwnAnswers::Haproxy);
-    let facts = ended(connection, passed);
     let from = (&*connection.generation, connection.listener);
     connection
         .worker
@@ -621,7 +630,8 @@ fn log_connection(connection: &Connection, passed: &Passed) {
             (None, Some(template)) => line(template, log.structured_data.as_ref(), &facts, out),
             (None, None) => {
                 let structured = structured(log.structured_data.as_ref(), &facts, out);
-                let record = connection_record(connection, listener, passed);
+                let mut record = connection_record(connection, listener, passed);
+                record.leave_out(&log.without);
                 formatter.connection(&record, out);
                 structured
             }

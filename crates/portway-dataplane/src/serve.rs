@@ -299,7 +299,7 @@ pub(crate) fn decide_by(
                     progress.position = Position::default();
                 }
                 (List::Request, Some(group)) => {
-                    progress.group_ruled = progress.position.chose();
+                    progress.group_ruled = progress.position.chose;
                     return Decision::Forward(group);
                 }
                 (List::Request, None) => return Decision::Undecided,

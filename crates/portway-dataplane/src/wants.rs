@@ -137,6 +137,9 @@ fn of_settings(listener: &Listener, visit: &mut impl FnMut(&Value<Resolved>)) {
         if let LogFormat::Template(template) = &log.format {
             of_template(template, visit);
         }
+        if let Some(condition) = &log.when {
+            of_condition(condition, visit);
+        }
         for template in [&log.error_format, &log.structured_data] {
             template.iter().for_each(|it| of_template(it, visit));
         }

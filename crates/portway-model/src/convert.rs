@@ -254,7 +254,10 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             of: counter_entry(to, of)?,
             touch: *touch,
         },
-        Value::Trackers(of) => Value::Trackers(counter_entry(to, of)?),
+        Value::OfEntry { figure, of } => Value::OfEntry {
+            figure: *figure,
+            of: counter_entry(to, of)?,
+        },
         Value::OfTable { figure, table } => Value::OfTable {
             figure: *figure,
             table: to.stick_table(table)?,

@@ -5,9 +5,9 @@
 
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
-use crate::expression::{StoredCounter, Template};
+use crate::expression::{Condition, StoredCounter, Template};
 use crate::life::ConnectionLifeDraft;
-use crate::log::LogDestination;
+use crate::log::{LogDestination, RecordPart};
 use crate::min_rate::MinRate;
 use crate::name::Name;
 use crate::passive::PassiveHealth;
@@ -397,6 +397,10 @@ pub struct AccessLogDraft {
     pub raise_faults: Option<Spanned<bool>>,
     /// The record is written when the response's head, or a TCP connection to the target, is there, and not at the end.
     pub early: Option<Spanned<bool>>,
+    /// Only exchanges and connections that this holds for are logged.
+    pub when: Option<Spanned<Condition<Named>>>,
+    /// What records are without; of the formats that have a name.
+    pub without: Vec<Spanned<RecordPart>>,
 }
 
 /// The form of an access record.

@@ -5,7 +5,7 @@
 //! tests; a [`Template`] mixes text and expressions. All are closed sets, held for both stages.
 
 use crate::action::End;
-pub use crate::figure::{GroupFigure, ListenerFigure, TableFigure, TargetFigure};
+pub use crate::figure::{EntryFigure, GroupFigure, ListenerFigure, TableFigure, TargetFigure};
 use crate::first_answer::AnswerPart;
 pub use crate::log_value::LogValue;
 pub use crate::matched::{MatchGroup, Matched, Within};
@@ -371,8 +371,13 @@ pub enum Value<S: Stage> {
         /// What becomes of it.
         touch: Touch,
     },
-    /// Number: connections and exchanges that track an entry now; absent as of a counter.
-    Trackers(CounterEntry<S>),
+    /// Number: something of an entry itself; absent where there is none.
+    OfEntry {
+        /// What.
+        figure: EntryFigure,
+        /// Of which entry.
+        of: CounterEntry<S>,
+    },
     /// Number: something of a stick table as a whole.
     OfTable {
         /// What.

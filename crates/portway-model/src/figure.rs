@@ -45,6 +45,17 @@ pub enum TargetFigure {
     ConnectionRate,
 }
 
+/// What is known of an entry of a stick table beside its counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryFigure {
+    /// Connections and exchanges that track it now.
+    Trackers,
+    /// Milliseconds until it is forgotten; absent where it never is.
+    ExpiresIn,
+    /// Milliseconds since it was used last.
+    Idle,
+}
+
 /// What is known of a stick table as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFigure {

@@ -328,6 +328,11 @@ impl Lift<'_> {
             only_faults: unless(&log.only_faults, &false),
             raise_faults: unless(&log.raise_faults, &false),
             early: unless(&log.early, &false),
+            when: log.when.as_ref().map(|condition| {
+                let Ok(condition) = convert::condition(self, condition);
+                Spanned::bare(condition)
+            }),
+            without: bare(&log.without),
         }
     }
 

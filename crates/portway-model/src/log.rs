@@ -281,6 +281,26 @@ word_set! {
 }
 
 word_set! {
+    /// What a record may be without, so that it says less of people.
+    RecordPart {
+        /// Address and port of the client.
+        Client = "client",
+        /// The host that the request was for.
+        Host = "host",
+        /// Path and query.
+        RequestTarget = "request_target",
+        /// The User-Agent field.
+        UserAgent = "user_agent",
+        /// The Referer field.
+        Referer = "referer",
+        /// The server name of the client's ClientHello.
+        Sni = "sni",
+        /// Name, address and port of the target.
+        TargetAddress = "target_address",
+    }
+}
+
+word_set! {
     /// Who speaks, RFC 5424 section 6.2.1, by HAProxy's words.
     Facility {
         /// 0

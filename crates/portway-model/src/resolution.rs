@@ -1,5 +1,6 @@
 //! How the name of a target becomes addresses: who is asked, how often, and how long an answer holds.
 
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct Resolution {
     pub take: Take,
     /// The family it takes where the answers have both; `None`: the one that this machine rather reaches.
     pub prefer: Option<Family>,
+    /// Networks of which it takes an address where it takes another one, and there is one of that family.
+    pub networks: Vec<IpNet>,
     /// Addresses that it takes at most, with [`Take::All`].
     pub most: u16,
     /// Who is asked.
@@ -81,6 +84,8 @@ pub struct ResolutionDraft {
     pub take: Option<Spanned<Take>>,
     /// The family.
     pub prefer: Option<Spanned<Family>>,
+    /// The networks.
+    pub networks: Vec<Spanned<IpNet>>,
     /// At most so many.
     pub most: Option<Spanned<u16>>,
     /// Servers.
@@ -135,6 +140,7 @@ impl Default for Resolution {
         Self {
             take: Take::default(),
             prefer: None,
+            networks: Vec::new(),
             most: MOST,
             resolver: Arc::default(),
         }
@@ -152,6 +158,7 @@ impl Resolution {
         let draft = ResolutionDraft {
             take: unless(self.take, plain.take),
             prefer: self.prefer.map(Spanned::bare),
+            networks: self.networks.iter().copied().map(Spanned::bare).collect(),
             most: unless(self.most, plain.most),
             nameservers: (!own.nameservers.is_empty()).then(servers),
             attempts: own.attempts.map(Spanned::bare),

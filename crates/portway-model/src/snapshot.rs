@@ -8,9 +8,9 @@ use crate::address::{BindAddress, TargetAddress};
 use crate::check::{CheckKind, Observation};
 use crate::choice::{Algorithm, FirstAddress, MinHealthy, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
-use crate::expression::{StoredCounter, Template};
+use crate::expression::{Condition, StoredCounter, Template};
 use crate::life::ConnectionLife;
-use crate::log::LogDestination;
+use crate::log::{LogDestination, RecordPart};
 use crate::min_rate::MinRate;
 use crate::name::Name;
 use crate::passive::PassiveHealth;
@@ -367,6 +367,10 @@ pub struct AccessLog {
     pub raise_faults: bool,
     /// The record is written when the response's head, or a TCP connection to the target, is there.
     pub early: bool,
+    /// Only exchanges and connections that this holds for are logged; `None`: all are.
+    pub when: Option<Condition<Resolved>>,
+    /// What records are without.
+    pub without: Vec<RecordPart>,
 }
 
 /// The id of requests.

@@ -12,6 +12,12 @@ pub struct Traces {
     pub url: String,
     /// A file of authorities, one of which must stand behind the collector's certificate; `None`: those of the system.
     pub ca: Option<String>,
+    /// Whether the collector must prove who it is.
+    pub verify: bool,
+    /// A file of the certificate that it is shown, and of its key where that stands elsewhere.
+    pub certificate: Option<String>,
+    /// The file of the key.
+    pub key: Option<String>,
     /// Headers of requests to it, a token among them.
     pub headers: Vec<(String, String)>,
     /// What the process is called there (`service.name`).
@@ -24,6 +30,9 @@ impl Traces {
         Self {
             url,
             ca: None,
+            verify: true,
+            certificate: None,
+            key: None,
             headers: Vec::new(),
             service: SERVICE.to_owned(),
         }

@@ -3,6 +3,7 @@
 //! Everything is borrowed from the exchange, so that logging it allocates nothing. Text that peers chose is bytes: the
 //! access log escapes it. What is unknown is `None` or empty, never invented.
 
+use portway_model::log::RecordPart;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -165,6 +166,27 @@ impl<'a> Record<'a> {
             client_connection_reused: false,
         }
     }
+
+    /// Forgets these parts.
+    pub fn leave_out(&mut self, parts: &[RecordPart]) {
+        for part in parts {
+            match part {
+                RecordPart::Client => self.client = None,
+                RecordPart::Host => self.host = None,
+                RecordPart::RequestTarget => self.request_target = b"-",
+                RecordPart::UserAgent => self.user_agent = None,
+                RecordPart::Referer => self.referer = None,
+                RecordPart::Sni => self.sni = None,
+                RecordPart::TargetAddress => self.upstream.leave_out_target(),
+            }
+        }
+    }
+}
+
+impl Upstream<'_> {
+    fn leave_out_target(&mut self) {
+        (self.target, self.address) = (None, None);
+    }
 }
 
 impl<'a> ConnectionRecord<'a> {
@@ -187,6 +209,21 @@ impl<'a> ConnectionRecord<'a> {
             upstream: Upstream::default(),
             durations: Durations::default(),
             fault: None,
+        }
+    }
+
+    /// Forgets these parts, as far as there are any.
+    pub fn leave_out(&mut self, parts: &[RecordPart]) {
+        for part in parts {
+            match part {
+                RecordPart::Client => self.client = None,
+                RecordPart::Sni => self.sni = None,
+                RecordPart::TargetAddress => self.upstream.leave_out_target(),
+                RecordPart::Host
+                | RecordPart::RequestTarget
+                | RecordPart::UserAgent
+                | RecordPart::Referer => {}
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::sources::folder_of;
 use crate::tls::client::{
     RenewableKey, Target, Verification, apart, client_config, client_config_as,
 };
-use crate::tls::identity::Identity;
+use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::policy::Policy;
 use portway_model::check::{CheckKind, CheckStep};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -222,26 +222,83 @@ pub(crate) fn trusting(
     span: Span,
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
-    let file = match ca {
-        Some(file) => file.to_owned(),
-        None => system_bundle(who, span, found)?,
+    let caller = Caller {
+        ca,
+        verify: true,
+        own: &[],
     };
-    let text = read_pem(&file, span, found)?;
+    calling(who, &caller, span, found)
+}
+
+/// How control itself speaks to somebody over TLS.
+pub(crate) struct Caller<'a> {
+    /// Authorities that are trusted; `None`: those of the system.
+    pub(crate) ca: Option<&'a Path>,
+    /// Whether anybody else is not.
+    pub(crate) verify: bool,
+    /// The files with the certificate that is shown, and its key; none: nothing is.
+    pub(crate) own: &'a [&'a Path],
+}
+
+/// As [`trusting`], for one who may have a certificate of its own.
+pub(crate) fn calling(
+    who: &str,
+    caller: &Caller<'_>,
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<Arc<ClientConfig>> {
+    let (file, text) = match (caller.verify, caller.ca) {
+        (false, _) => (PathBuf::new(), Vec::new()),
+        (true, Some(file)) => (file.to_owned(), read_pem(file, span, found)?),
+        (true, None) => {
+            let bundle = system_bundle(who, span, found)?;
+            let text = read_pem(&bundle, span, found)?;
+            (bundle, text)
+        }
+    };
     let target = Target::named(None);
-    let verification = match ca {
-        Some(_) => Verification::Ca { pem: &text, target },
-        None => Verification::Roots {
+    let verification = match (caller.verify, caller.ca) {
+        (false, _) => Verification::Off,
+        (true, Some(_)) => Verification::Ca { pem: &text, target },
+        (true, None) => Verification::Roots {
             bundle: &text,
             target,
         },
     };
+    let own = match caller.own {
+        [] => None,
+        files => Some(shown(who, files, span, found)?),
+    };
     let alpn = [b"http/1.1".to_vec()];
-    client_config(&verification, &Policy::default(), &alpn)
+    client_config_as(&verification, &Policy::default(), &alpn, own, true)
         .map_err(|error| {
             let message = format!("{who}: no TLS: {}: {error}", file.display());
             found.push(Diagnostic::error(Code::Certificate, span, message));
         })
         .ok()
+}
+
+/// The certificate in these files, with its key.
+fn shown(
+    who: &str,
+    files: &[&Path],
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<Arc<RenewableKey>> {
+    let texts = files.iter().map(|path| {
+        let text = read_pem(path, span, found)?;
+        Some((path.display().to_string(), text))
+    });
+    let texts: Vec<_> = texts.collect::<Option<_>>()?;
+    let sources = texts.iter().map(|(name, text)| PemSource { name, text });
+    match load_identity(&sources.collect::<Vec<_>>(), UnixTime::now()) {
+        Ok((identity, _)) => Some(Arc::new(RenewableKey::new(identity.certified_key))),
+        Err(error) => {
+            let message = format!("{who}: {error}");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+            None
+        }
+    }
 }
 
 fn system_bundle(who: &str, span: Span, found: &mut Diagnostics) -> Option<PathBuf> {

@@ -191,7 +191,12 @@ impl Opening<'_> {
         let traces = traces?;
         let mut to = traces.value.clone();
         let folder = folder_of(self.sources, traces.span);
-        to.ca = to.ca.map(|ca| folder.join(ca).display().to_string());
+        for file in [&mut to.ca, &mut to.certificate, &mut to.key]
+            .into_iter()
+            .flatten()
+        {
+            *file = folder.join(&file).display().to_string();
+        }
         let place = Place::Collector(Box::new(to), self.speaker.hostname.clone());
         match self.sender(place, None) {
             Ok(sender) => Some(LogSink::new(vec![sender], false)),

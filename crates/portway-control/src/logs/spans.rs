@@ -20,7 +20,7 @@ use rustls::ClientConfig;
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::certificates::trusting;
+use crate::certificates::{Caller, calling};
 use crate::fetch::{Answer, Question};
 
 /// Digits of the step that a span belongs to, at the beginning of a line; dashes where there is none.
@@ -185,8 +185,13 @@ fn rejected(answer: &[u8]) -> Option<(u64, String)> {
 /// What is spoken to a collector over TLS.
 fn trusted(traces: &Traces) -> io::Result<Arc<ClientConfig>> {
     let mut found = Diagnostics::default();
-    let ca = traces.ca.as_ref().map(Path::new);
-    trusting("the collector", ca, Span::NONE, &mut found).ok_or_else(|| {
+    let own = [&traces.certificate, &traces.key].into_iter().flatten();
+    let caller = Caller {
+        ca: traces.ca.as_ref().map(Path::new),
+        verify: traces.verify,
+        own: &own.map(Path::new).collect::<Vec<_>>(),
+    };
+    calling("the collector", &caller, Span::NONE, &mut found).ok_or_else(|| {
         let why = found.iter().next().map(|one| one.message.clone());
         io::Error::other(why.unwrap_or_default())
     })

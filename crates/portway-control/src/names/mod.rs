@@ -249,7 +249,7 @@ impl Asked {
         if let Some(port) = port.filter(|_| resolution.take != Take::Distinct) {
             let addresses = self.addresses(resolution).into_iter();
             let all: Vec<SocketAddr> = addresses.map(|ip| (ip, port).into()).collect();
-            return choose(before, &all);
+            return choose(before, &of_networks(all, resolution));
         }
         let places: Vec<SocketAddr> = {
             let places = self.places(resolution, port).into_iter();
@@ -263,7 +263,7 @@ impl Asked {
         });
         let is_free = |at: &SocketAddr| !taken.iter().any(|it| it.group == group && it.at == *at);
         let free: Vec<SocketAddr> = places.into_iter().filter(is_free).collect();
-        let at = choose(before, &free)?;
+        let at = choose(before, &of_networks(free, resolution))?;
         taken.push(Taken {
             group: group.to_owned(),
             by: Arc::downgrade(target),
@@ -376,6 +376,12 @@ fn of_family(all: &[IpAddr], of: &Resolution) -> Vec<IpAddr> {
         .or(all.first().copied());
     let is_of_it = |it: &IpAddr| first.is_some_and(|first| first.is_ipv4() == it.is_ipv4());
     all.iter().copied().filter(is_of_it).collect()
+}
+
+/// All of them, those of the networks that are preferred first.
+fn of_networks(mut all: Vec<SocketAddr>, of: &Resolution) -> Vec<SocketAddr> {
+    all.sort_by_key(|it| !of.networks.iter().any(|net| net.contains(&it.ip())));
+    all
 }
 
 /// Why a look-up gave no address; `None` where it gave one.

@@ -2,7 +2,7 @@
 
 use super::{Facts, Fetched, evaluate};
 use crate::stick::{Entry, Event, Key, Table};
-use portway_model::expression::{Counter, CounterEntry, TableFigure, Touch};
+use portway_model::expression::{Counter, CounterEntry, EntryFigure, TableFigure, Touch};
 use portway_model::snapshot::StickTableId;
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -48,15 +48,28 @@ fn touched(table: &Table, entry: &Entry, counter: Counter, touch: Touch, now: u6
     Some(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// How many track an entry.
-pub(super) fn trackers<'a, F: Facts>(of: &CounterEntry<Resolved>, facts: &F) -> Fetched<'a> {
-    let trackers = match of {
-        CounterEntry::Tracked(slot) => facts.tracked(*slot).map(|(_, entry)| entry.trackers()),
-        CounterEntry::TrackedKey { .. } | CounterEntry::Key { .. } => keyed(of, facts)
-            .and_then(|(table, key)| table.get(&key, facts.stick_time()))
-            .map(|entry| entry.trackers()),
+/// Something of an entry itself.
+pub(super) fn of_entry<'a, F: Facts>(
+    figure: EntryFigure,
+    of: &CounterEntry<Resolved>,
+    facts: &F,
+) -> Fetched<'a> {
+    let now = facts.stick_time();
+    let read = |entry: &Entry| match figure {
+        EntryFigure::Trackers => Some(entry.trackers().into()),
+        EntryFigure::ExpiresIn => {
+            let is_forgotten = entry.expires() < u64::MAX;
+            is_forgotten.then(|| entry.expires().saturating_sub(now))
+        }
+        EntryFigure::Idle => Some(now.saturating_sub(entry.last_used())),
     };
-    trackers.into()
+    let value = match of {
+        CounterEntry::Tracked(slot) => facts.tracked(*slot).and_then(|(_, entry)| read(entry)),
+        CounterEntry::TrackedKey { .. } | CounterEntry::Key { .. } => keyed(of, facts)
+            .and_then(|(table, key)| table.get(&key, now))
+            .and_then(|entry| read(&entry)),
+    };
+    value.and_then(|it: u64| i64::try_from(it).ok()).into()
 }
 
 /// A table and the key that is meant in it.

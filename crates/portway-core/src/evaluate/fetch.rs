@@ -79,7 +79,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
             target,
         } => facts.of_target(*figure, *group, target.as_str()),
         Value::Counter { counter, of, touch } => counters::counter(*counter, of, *touch, facts),
-        Value::Trackers(of) => counters::trackers(of, facts),
+        Value::OfEntry { figure, of } => counters::of_entry(*figure, of, facts),
         Value::OfTable { figure, table } => counters::of_table(*figure, *table, facts),
         Value::HealthyTargets(group) => facts.healthy_targets(*group).into(),
         Value::GroupConnections(group) => facts.group_connections(*group).into(),

@@ -37,7 +37,10 @@ fn may_change<F: Facts>(expression: &Expression<Resolved>, facts: &F) -> bool {
             of: CounterEntry::Key { key, .. },
             ..
         }
-        | Value::Trackers(CounterEntry::Key { key, .. }) => return may_change(key, facts),
+        | Value::OfEntry {
+            of: CounterEntry::Key { key, .. },
+            ..
+        } => return may_change(key, facts),
         _ => {}
     }
     if !facts.may_change(&expression.value) {

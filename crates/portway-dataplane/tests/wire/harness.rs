@@ -421,6 +421,8 @@ fn json_log(log_null: bool) -> AccessLog {
         to: vec![LogDestination::Stdout],
         error_format: None,
         structured_data: None,
+        when: None,
+        without: Vec::new(),
         log_null,
         only_faults: false,
         raise_faults: false,

@@ -12,8 +12,8 @@ pub(crate) use super::words::{
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    CertificateField, Counter, CounterEntry, HeaderPart, MatchGroup, Matched, Message, NamePart,
-    Touch, Value, Variable, Within,
+    CertificateField, Counter, CounterEntry, EntryFigure, HeaderPart, MatchGroup, Matched, Message,
+    NamePart, Touch, Value, Variable, Within,
 };
 use portway_model::first_answer::AnswerPart;
 use portway_model::name::Name;
@@ -188,7 +188,9 @@ impl Cursor<'_, '_> {
             "counter" => self.counter_value(Touch::Read)?,
             "raised" => self.counter_value(Touch::Raise)?,
             "cleared" => self.counter_value(Touch::Clear)?,
-            "trackers" => Value::Trackers(self.counter_entry()?),
+            "trackers" => self.of_entry(EntryFigure::Trackers)?,
+            "expires_in" => self.of_entry(EntryFigure::ExpiresIn)?,
+            "idle_for" => self.of_entry(EntryFigure::Idle)?,
             "of_table" => {
                 let figure = self.one_of("figure of a stick table", TABLE_FIGURES)?;
                 self.expect(",")?;
@@ -389,6 +391,11 @@ impl Cursor<'_, '_> {
         Ok(Value::Counter { counter, of, touch })
     }
 
+    fn of_entry(&mut self, figure: EntryFigure) -> Parsed<Value<Named>> {
+        let of = self.counter_entry()?;
+        Ok(Value::OfEntry { figure, of })
+    }
+
     fn counter_entry(&mut self) -> Parsed<CounterEntry<Named>> {
         if self.takes_word("tracked")? {
             self.expect("(")?;
@@ -560,8 +567,12 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
             write_counter_entry(out, of);
             out.push(')');
         }
-        Value::Trackers(of) => {
-            out.push_str("trackers(");
+        Value::OfEntry { figure, of } => {
+            out.push_str(match figure {
+                EntryFigure::Trackers => "trackers(",
+                EntryFigure::ExpiresIn => "expires_in(",
+                EntryFigure::Idle => "idle_for(",
+            });
             write_counter_entry(out, of);
             out.push(')');
         }

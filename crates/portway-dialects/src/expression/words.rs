@@ -153,6 +153,8 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("raised", "raised(general(0), tracked(0))"),
     ("cleared", "cleared(general(0), tracked(0))"),
     ("trackers", "trackers(tracked(0))"),
+    ("expires_in", "expires_in(tracked(0))"),
+    ("idle_for", "idle_for(tracked(0))"),
     ("of_table", "of_table(used, `clients`)"),
     ("healthy_targets", "healthy_targets(`GROUP`)"),
     ("group_connections", "group_connections(`GROUP`)"),

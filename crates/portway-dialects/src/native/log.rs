@@ -5,8 +5,8 @@ use crate::tree::{Content, Item};
 use portway_model::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use portway_model::expression::Template;
 use portway_model::log::{
-    Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
-    SyslogFraming,
+    Facility, LogDestination, LogHostname, LogLevel, RecordPart, Sample, Syslog, SyslogAddress,
+    SyslogForm, SyslogFraming,
 };
 use portway_model::settings::CaptureCookie;
 use portway_model::span::Spanned;
@@ -21,6 +21,8 @@ fields!(AccessLogDraft {
     "only_faults" => only_faults,
     "raise_faults" => raise_faults,
     "early" => early,
+    "when" => when,
+    "without" => without,
 });
 
 fields!(RequestIdDraft {
@@ -51,7 +53,9 @@ pub(crate) fn words() -> Vec<&'static str> {
     let facilities = Facility::ALL.iter().map(|it| it.as_str());
     let forms = SyslogForm::ALL.iter().map(|it| it.as_str());
     let framings = SyslogFraming::ALL.iter().map(|it| it.as_str());
+    let parts = RecordPart::ALL.iter().map(|it| it.as_str());
     let words = levels.chain(facilities).chain(forms).chain(framings);
+    let words = words.chain(parts);
     words.collect()
 }
 
@@ -289,6 +293,7 @@ model_words! {
     Facility, "a facility of syslog";
     SyslogForm, "a form of syslog messages";
     SyslogFraming, "line_feed or octet_count";
+    RecordPart, "a part of a record, such as \"client\"";
 }
 
 impl Form for LogHostname {

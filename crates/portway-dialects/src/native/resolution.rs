@@ -19,6 +19,7 @@ words!(Family, "ipv4 or ipv6", FAMILIES:
 fields!(ResolutionDraft {
     "take" => take,
     "prefer" => prefer,
+    "networks" => networks,
     "most" => most,
     "nameservers" => nameservers,
     "attempts" => attempts,

@@ -352,7 +352,7 @@ impl Compiler<'_> {
                 self.check_counter(place, *counter, of);
                 self.check_touch(place, *counter, *touch);
             }
-            Value::Trackers(of) => self.check_entry(place, of),
+            Value::OfEntry { of, .. } => self.check_entry(place, of),
             Value::WithSource(of) => {
                 self.check_expression(place, of);
             }

@@ -6,7 +6,7 @@ use super::{Compiler, Reported};
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
-use crate::expression::Template;
+use crate::expression::{Condition, Template};
 use crate::log::{LogDestination, LogHostname, Syslog, SyslogAddress, SyslogFraming};
 use crate::settings::{CaptureCookie, Protocol};
 use crate::snapshot::{AccessLog, RequestId};
@@ -39,6 +39,8 @@ impl Compiler<'_> {
             only_faults,
             raise_faults,
             early,
+            when,
+            without,
         } = &draft.value;
         let place = Place {
             moment: Moment::Log,
@@ -50,6 +52,13 @@ impl Compiler<'_> {
             self.check_template(place, template);
         }
         let converted = convert::log_format(self, form);
+        let when = self.log_condition(place, when.as_ref());
+        if let (LogFormat::Template(_), Some(part)) = (form, without.first()) {
+            let message = "a template says itself what is in a record";
+            let wrong = Diagnostic::error(Code::Conflict, part.span, message);
+            let help = "take the value out of the template, and `without` too";
+            self.found.push(wrong.help(help));
+        }
         let error_format = self.log_template(place, error_format.as_ref());
         let structured_data = self.log_template(place, structured_data.as_ref());
         self.check_log_destinations(to);
@@ -70,6 +79,8 @@ impl Compiler<'_> {
             only_faults: given(only_faults),
             raise_faults: given(raise_faults),
             early: given(early),
+            when: when?,
+            without: without.iter().map(|it| it.value).collect(),
         })
     }
 
@@ -84,6 +95,19 @@ impl Compiler<'_> {
         let span = template.span;
         self.check_template(Place { span, ..place }, &template.value);
         convert::template(self, &template.value).map(Some)
+    }
+
+    fn log_condition(
+        &mut self,
+        place: Place,
+        condition: Option<&Spanned<Condition<Named>>>,
+    ) -> Result<Option<Condition<Resolved>>, Reported> {
+        let Some(condition) = condition else {
+            return Ok(None);
+        };
+        let span = condition.span;
+        self.check_condition(Place { span, ..place }, &condition.value);
+        convert::condition(self, &condition.value).map(Some)
     }
 
     pub(super) fn request_id(

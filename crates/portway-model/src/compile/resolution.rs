@@ -51,10 +51,18 @@ pub(super) fn resolution(found: &mut Diagnostics, draft: &TargetDraft) -> Resolu
     }
     if take == Take::All {
         of_many(found, draft, given);
+        if let Some(said) = own.networks.first() {
+            let message = "every address of this name is a target, of whatever network";
+            found.push(
+                Diagnostic::error(Code::Conflict, said.span, message)
+                    .help("leave `networks` away, or take `first` or `distinct`"),
+            );
+        }
     }
     Resolution {
         take,
         prefer: own.prefer.map(|it| it.value),
+        networks: own.networks.iter().map(|it| it.value).collect(),
         most: within(found, "`most`", own.most, (1, MAX_MOST)).unwrap_or(MOST),
         resolver: Arc::new(resolver(found, own)),
     }

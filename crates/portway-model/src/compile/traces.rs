@@ -19,9 +19,27 @@ impl Compiler<'_> {
             let message = format!("`{}` is no URL of a collector", traces.url.escape_debug());
             wrong(message, "such as `http://127.0.0.1:4318`");
         }
-        if traces.ca.is_some() && parts.is_some_and(|url| !url.tls) {
-            let message = "`ca` is for `https`, and this is `http`".to_owned();
-            wrong(message, "write `https`, or leave `ca` away");
+        let of_tls = [
+            ("ca", traces.ca.is_some()),
+            ("verify", !traces.verify),
+            ("certificate", traces.certificate.is_some()),
+        ];
+        for (key, _) in of_tls.into_iter().filter(|(_, is_said)| *is_said) {
+            if parts.as_ref().is_some_and(|url| !url.tls) {
+                let message = format!("`{key}` is for `https`, and this is `http`");
+                wrong(message, &format!("write `https`, or leave `{key}` away"));
+            }
+        }
+        if traces.ca.is_some() && !traces.verify {
+            let message = "nothing is held against `ca` where `verify` is `false`".to_owned();
+            wrong(message, "leave one of them away");
+        }
+        if traces.key.is_some() && traces.certificate.is_none() {
+            let message = "a `key` without a `certificate`".to_owned();
+            wrong(
+                message,
+                "say which certificate it is of, or leave `key` away",
+            );
         }
         for (name, value) in &traces.headers {
             check_header_written(&mut self.found, name, span);

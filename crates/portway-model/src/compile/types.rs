@@ -70,7 +70,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Status
         | Value::ResponseBodyLength
         | Value::Counter { .. }
-        | Value::Trackers(_)
+        | Value::OfEntry { .. }
         | Value::OfTable { .. }
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
@@ -379,7 +379,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::ListenerName
         | Value::Tls
         | Value::Counter { .. }
-        | Value::Trackers(_)
+        | Value::OfEntry { .. }
         | Value::OfTable { .. }
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
@@ -630,7 +630,7 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Worker => "the worker's number",
         Value::Draining => "whether the process ends",
         Value::Counter { .. } => "a counter",
-        Value::Trackers(_) => "a number of trackers",
+        Value::OfEntry { .. } => "a figure of an entry",
         Value::OfTable { .. } => "a figure of a stick table",
         Value::HealthyTargets(_) => "the number of healthy targets",
         Value::GroupConnections(_) => "the number of a group's connections",

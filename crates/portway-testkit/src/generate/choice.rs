@@ -250,6 +250,7 @@ impl Choices {
         ResolutionDraft {
             take: self.setting(|c| c.one(Take::First, &[Take::Distinct])),
             prefer: self.setting(|c| c.one(Family::Ipv4, &[Family::Ipv6])),
+            networks: self.some(2, |c| Spanned::bare(c.network())),
             most: self.setting(|_| 7),
             nameservers: self.setting(|c| {
                 let server = Spanned::bare(SocketAddr::new(c.address(), 53));

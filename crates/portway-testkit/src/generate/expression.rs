@@ -4,10 +4,10 @@ use super::{Choices, KnownTable};
 use ipnet::IpNet;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{
-    CertificateField, CertificateInfo, Condition, Counter, CounterEntry, Expression, GroupFigure,
-    HeaderPart, ListenerFigure, LogValue, MatchGroup, Matched, Matcher, Message, NameAttribute,
-    NamePart, NumberRange, PriorityPart, Scope, TableFigure, TargetFigure, Template, TemplatePart,
-    Test, TextMatch, TimeoutOf, TlsField, Touch, Value, Variable, Within,
+    CertificateField, CertificateInfo, Condition, Counter, CounterEntry, EntryFigure, Expression,
+    GroupFigure, HeaderPart, ListenerFigure, LogValue, MatchGroup, Matched, Matcher, Message,
+    NameAttribute, NamePart, NumberRange, PriorityPart, Scope, TableFigure, TargetFigure, Template,
+    TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch, Value, Variable, Within,
 };
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
@@ -683,9 +683,13 @@ impl Choices {
             (9, _, Some(table)) => {
                 let table = Spanned::bare(table.name);
                 let of = CounterEntry::TrackedKey { table, slot: 1 };
-                (Value::Trackers(of), Kind::Number)
+                let figure = self.one(EntryFigure::ExpiresIn, &[EntryFigure::Idle]);
+                (Value::OfEntry { figure, of }, Kind::Number)
             }
-            (8, ..) => (Value::Trackers(CounterEntry::Tracked(0)), Kind::Number),
+            (8, ..) => {
+                let (figure, of) = (EntryFigure::Trackers, CounterEntry::Tracked(0));
+                (Value::OfEntry { figure, of }, Kind::Number)
+            }
             _ => {
                 let slot = u8::try_from(self.below(12)).unwrap_or(0);
                 let value = Value::Counter {

@@ -8,8 +8,8 @@ use portway_model::draft::*;
 use portway_model::expression::{Scope, StoredCounter, Template, TemplatePart, TextMatch, Value};
 use portway_model::life::ConnectionLifeDraft;
 use portway_model::log::{
-    Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
-    SyslogFraming,
+    Facility, LogDestination, LogHostname, LogLevel, RecordPart, Sample, Syslog, SyslogAddress,
+    SyslogForm, SyslogFraming,
 };
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
@@ -107,12 +107,7 @@ impl Choices {
                 (Spanned::bare(name), Spanned::bare(Template(vec![value])))
             }),
             log: self.some(2, |c| Spanned::bare(c.log_destination())),
-            traces: self.setting(|c| Traces {
-                ca: c.maybe(Self::file),
-                headers: c.some(2, |c| (c.one("X-A", &["X-B"]).to_owned(), c.line())),
-                service: c.one("portway", &["edge"]).to_owned(),
-                ..Traces::new("https://collector.example:4318".to_owned())
-            }),
+            traces: self.setting(Self::traces),
             control_sockets: self.objects(3, Self::control_socket),
             control_timeout: self.setting(Self::duration),
             control_connections: self.setting(|c| c.one(1, &[10, 10_000])),
@@ -556,13 +551,27 @@ impl Choices {
         }
     }
 
+    fn traces(&mut self) -> Traces {
+        let (ca, certificate) = (self.maybe(Self::file), self.maybe(Self::file));
+        let key = certificate.as_ref().and_then(|_| self.maybe(Self::file));
+        Traces {
+            verify: ca.is_some() || !self.one_in(3),
+            ca,
+            certificate,
+            key,
+            headers: self.some(2, |c| (c.one("X-A", &["X-B"]).to_owned(), c.line())),
+            service: self.one("portway", &["edge"]).to_owned(),
+            ..Traces::new("https://collector.example:4318".to_owned())
+        }
+    }
+
     fn access_log(&mut self, tls: bool) -> AccessLogDraft {
         let place = Place {
             phase: None,
             tls,
             group: false,
         };
-        AccessLogDraft {
+        let mut draft = AccessLogDraft {
             format: self.setting(|c| match c.below(4) {
                 1 => c.one(LogFormat::Combined, &[LogFormat::Alb]),
                 2 | 3 => LogFormat::Template(c.template(place)),
@@ -575,7 +584,15 @@ impl Choices {
             only_faults: self.setting(|c| c.one_in(2)),
             raise_faults: self.setting(|c| c.one_in(2)),
             early: self.setting(|c| c.one_in(2)),
+            when: self.setting(|c| c.condition(place)),
+            without: Vec::new(),
+        };
+        let format = draft.format.as_ref().map(|it| &it.value);
+        if !matches!(format, Some(LogFormat::Template(_))) {
+            let part = |c: &mut Self| c.one(RecordPart::Client, RecordPart::ALL);
+            draft.without = self.some(3, |c| Spanned::bare(part(c)));
         }
+        draft
     }
 
     pub(super) fn log_level(&mut self) -> LogLevel {

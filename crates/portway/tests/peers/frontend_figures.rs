@@ -77,3 +77,48 @@ fn rules_ask_of_other_frontends_as_with_haproxy() {
     assert!(!refused.status.success());
     assert!(refused.both().contains("bussy"), "{refused}");
 }
+
+/// How long an entry is kept yet, and since when it is idle, in units that hide the time of the test; of one that is not there, what
+/// is said for that.
+fn entries(port: u16) -> String {
+    format!(
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 5s\n\
+         frontend web\n    bind 127.0.0.1:{port}\n    stick-table type ip size 10 expire 55s store http_req_cnt\n    \
+             http-request track-sc0 src if {{ path /track }}\n    \
+             http-request return status 200 content-type text/plain lf-string \
+             \"%[src,table_expire(web,-7),div(10000)] %[src,table_idle(web,-8),div(10000)] \
+                [%[src,table_expire(web)]] [%[src,table_idle(web)]]\"\n"
+    )
+}
+
+#[test]
+fn entries_tell_how_long_they_are_kept_and_idle_as_with_haproxy() {
+    let scene = Scene::new();
+    let [ours, theirs] = [(); 2].map(|()| free_port());
+    scene.file("ours.cfg", entries(ours));
+    scene.file("theirs.cfg", entries(theirs));
+    let _haproxy = scene.serve(theirs, "haproxy", &["-db", "-f", "theirs.cfg"]);
+    let portway = scene.portway_with(&["ours.cfg"]);
+    for port in [theirs, ours] {
+        let ask = |path: &str| {
+            scene
+                .curl(&[&format!("http://127.0.0.1:{port}{path}")])
+                .good()
+        };
+        // Divisions go towards 0.
+        let none = ask("/");
+        assert_eq!(
+            none.split_whitespace().collect::<Vec<_>>(),
+            ["0", "0", "[]", "[]"]
+        );
+        ask("/track");
+        let some = ask("/");
+        let some: Vec<&str> = some.split_whitespace().collect();
+        assert_eq!(some[..2], ["5", "0"], "{some:?}");
+        let millis = |at: usize| -> u64 { some[at].trim_matches(['[', ']']).parse().unwrap() };
+        let (expires, idle) = (millis(2), millis(3));
+        assert!((50_000..=55_000).contains(&expires), "{some:?}");
+        assert!((54_900..=55_100).contains(&(expires + idle)), "{some:?}");
+    }
+    portway.stop();
+}

@@ -16,11 +16,13 @@ fn text(web: u16, port: u16, server: &NameServer) -> String {
         "defaults\n  mode http\n  timeout connect 2s\n  timeout client 20s\n  timeout server 20s\n\
          resolvers names\n  nameserver one {}\n  resolve_retries 2\n  timeout resolve 300ms\n  timeout retry 200ms\n\
          \x20 hold nx 1s\n  hold other 1h\n  hold timeout 1h\n  hold refused 1h\n\
-         frontend web\n  bind 127.0.0.1:{web}\n  use_backend single if {{ path /single }}\n  use_backend service if {{ path /service }}\n  default_backend app\n\
+         frontend web\n  bind 127.0.0.1:{web}\n  use_backend single if {{ path /single }}\n  use_backend service if {{ path /service }}\n  use_backend near if {{ path /near }}\n  default_backend app\n\
          backend app\n  balance roundrobin\n\
          \x20 server-template s 1-3 app.test:{port} check inter 200ms fall 1 rise 1 resolvers names resolve-prefer ipv4 init-addr none\n\
          backend single\n\
          \x20 server one single.test:{port} resolvers names resolve-opts allow-dup-ip resolve-prefer ipv4 init-addr none\n\
+         backend near\n\
+         \x20 server one near.test:{port} resolvers names resolve-opts allow-dup-ip resolve-prefer ipv4 resolve-net 10.0.0.0/8,127.0.0.4/31 init-addr none\n\
          backend service\n  balance roundrobin\n\
          \x20 server-template v 1-3 _http._tcp.app.test resolvers names resolve-opts ignore-weight resolve-prefer ipv4 init-addr none check inter 200ms fall 1 rise 1\n",
         server.address()
@@ -45,6 +47,7 @@ fn servers_come_and_go_by_name_as_with_haproxy() {
     }
     server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
     server.say_addresses("single.test", &["127.0.0.5"]);
+    server.say_addresses("near.test", &["127.0.0.2", "127.0.0.3", "127.0.0.5"]);
     let (scene, theirs, ours) = (Scene::new(), free_port(), free_port());
     scene.file("theirs.cfg", text(theirs, port, &server));
     scene.file("ours.cfg", text(ours, port, &server));
@@ -61,6 +64,12 @@ fn servers_come_and_go_by_name_as_with_haproxy() {
     };
     both("/app", &["two", "three"]);
     both("/single", &["five"]);
+    // One of a network that is preferred, wherever it stands, while there is one; the one in use stays.
+    both("/near", &["five"]);
+    server.say_addresses("near.test", &["127.0.0.2"]);
+    both("/near", &["two"]);
+    server.say_addresses("near.test", &["127.0.0.3", "127.0.0.4"]);
+    both("/near", &["four"]);
     let host = |name: &str| (1, 1, port, name.to_owned());
     let service = "_http._tcp.app.test";
     server.say_addresses("a.test", &["127.0.0.2"]);

@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::certificates::everybody;
 use crate::echo::Echo;
 use crate::queue::Gate;
 use crate::stage::{Client, Stage, group};
@@ -221,6 +222,46 @@ fn a_collector_gets_spans_of_sampled_requests() {
     );
     assert_eq!(other.sent.lock().unwrap()[0].0, "POST /otlp HTTP/1.1");
     assert_eq!(collector.spans().len(), 4);
+}
+
+/// One that wants a certificate of those that speak to it gets none, a good one, and one that proves who it is to nobody.
+#[test]
+fn a_collector_is_shown_a_certificate() {
+    let (scene, behind, web) = (Scene::new(), free_port(), free_port());
+    everybody(&scene);
+    let _nginx = scene.nginx(
+        behind,
+        &format!(
+            "server {{ listen 127.0.0.1:{behind} ssl; ssl_certificate site.pem; ssl_certificate_key site.key;\n\
+             ssl_client_certificate ca.pem; ssl_verify_client on; location / {{ return 200 '{{}}'; }} }}"
+        ),
+    );
+    let app = Echo::start("app");
+    let traces = |more: &str| {
+        let traces = format!("{{ to = 'https://127.0.0.1:{behind}'{more} }}");
+        text(web, &traces, 100, &[app.port])
+    };
+    let own = ", certificate = 'client.pem', key = 'client.key'";
+    let stage = Stage::with(scene, &traces(&format!("{own}, verify = false")), &[]);
+    let until = |result: &str, more: u64| {
+        let line = format!("portway_spans_total{{result=\"{result}\"}} ");
+        let before: u64 = stage.metric(&line).parse().unwrap();
+        let mut client = Client::new(web);
+        eventually(format_args!("spans are {result}"), || {
+            assert_eq!(client.ask("/"), "app");
+            let now: u64 = stage.metric(&line).parse().unwrap();
+            (now >= before + more).then_some(())
+        });
+    };
+    until("sent", 1);
+    // Its own is for another name than the address.
+    for more in [
+        own.to_owned() + ", ca = 'ca.pem'",
+        ", verify = false".to_owned(),
+    ] {
+        stage.becomes(&traces(&more));
+        until("failed", 1);
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
+use serde_json::Value;
+
 use crate::stage::{Client, Stage, server};
 use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_port, local};
 use crate::traefik::ECHO;
@@ -313,5 +315,93 @@ tcp:
         let mut said = String::new();
         client.read_to_string(&mut said).unwrap();
         assert_eq!(said, "+PONG (ok)\r\n");
+    }
+}
+
+/// Requests that a filter holds for leave a record, and records say no more of people than they may. Paths with encoded characters are
+/// refused by a middleware, and queries have no `;` behind the entry point.
+#[test]
+fn records_and_paths_are_as_the_static_configuration_says() {
+    let (scene, web, app, failing) = (Scene::new(), free_port(), free_port(), free_port());
+    let _servers = [
+        scene.python(app, ECHO),
+        scene.python(failing, &ECHO.replace("response(200)", "response(503)")),
+    ];
+    let log = scene.path("access.log");
+    let text = format!(
+        "entryPoints: {{ web: {{ address: \"127.0.0.1:{web}\", http: {{ encodeQuerySemicolons: true }} }} }}
+accessLog:
+  format: json
+  filePath: access.log
+  filters: {{ statusCodes: [\"500-599\"], retryAttempts: true }}
+  fields:
+    names: {{ ClientHost: drop, RequestPath: drop, ServiceURL: drop }}
+    headers: {{ names: {{ Referer: keep }} }}
+http:
+  routers:
+    app: {{ rule: \"PathPrefix(`/`)\", service: app, priority: 1 }}
+    safe: {{ rule: \"PathPrefix(`/safe`)\", service: app, middlewares: [safe] }}
+    failing: {{ rule: \"Path(`/failing`)\", service: failing }}
+    again: {{ rule: \"Path(`/again`)\", service: again, middlewares: [again] }}
+  middlewares:
+    safe: {{ encodedCharacters: {{ allowEncodedSemicolon: true }} }}
+    again: {{ retry: {{ attempts: 2 }} }}
+  services:
+    app: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{app}\" }}] }} }}
+    failing: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{failing}\" }}] }} }}
+    again: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:1\" }}, {{ url: \"http://127.0.0.1:{app}\" }}] }} }}
+"
+    );
+    let stage = Stage::of_file(scene, "traefik.yml", &text, &[]);
+    let ask = |path: &str| {
+        let url = format!("http://127.0.0.1:{web}{path}");
+        let said = stage
+            .scene
+            .curl(&["-w", "\n%{http_code}", "-A", "me", "-e", "there", &url]);
+        let said = said.good();
+        let (body, status) = said.rsplit_once('\n').unwrap();
+        let asked = body.lines().next().unwrap_or_default().to_owned();
+        (status.to_owned(), asked)
+    };
+    let row = |path: &str, status: &str, asked: &str| {
+        assert_eq!(ask(path), (status.to_owned(), asked.to_owned()), "{path}");
+    };
+    row("/a?b=1;c=2", "200", "GET /a?b=1%3Bc=2");
+    row("/safe/a%3bb", "200", "GET /safe/a%3Bb");
+    row("/other/a%2Fb", "200", "GET /other/a%2Fb");
+    for path in [
+        "/safe/a%2Fb",
+        "/safe/a%5cb",
+        "/safe/%25",
+        "/safe/%3f",
+        "/safe/%23",
+    ] {
+        row(path, "400", "Bad Request");
+    }
+    for _ in 0..4 {
+        row("/again", "200", "GET /again");
+    }
+    row("/failing", "503", "GET /failing");
+    // All are written when it has ended.
+    stage.portway.stop();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let records: Vec<Value> = records.collect();
+    let failed = records.iter().filter(|it| it["status"] == 503).count();
+    let tried = records.iter().filter(|it| it["attempts"] == 2).count();
+    assert_eq!((failed, failed + tried), (1, records.len()), "{records:#?}");
+    assert!(tried > 0 && tried <= 4, "{records:#?}");
+    for record in &records {
+        assert_eq!(record["request_target"], "-");
+        assert_eq!(record["referer"], "there");
+        for key in [
+            "client",
+            "client_port",
+            "target",
+            "target_address",
+            "user_agent",
+        ] {
+            assert_eq!(record[key], Value::Null, "{key}");
+        }
     }
 }

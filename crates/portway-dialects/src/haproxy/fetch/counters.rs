@@ -6,7 +6,8 @@ use super::{Found, Reading, Value, When, small};
 use crate::haproxy::arguments::Call;
 use crate::haproxy::sample::{Refusal, Sample, Type};
 use portway_model::expression::{
-    Counter, CounterEntry, Expression, Operand, Operation, TableFigure, Touch, Transform,
+    Counter, CounterEntry, EntryFigure, Expression, Operand, Operation, TableFigure, Touch,
+    Transform,
 };
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
@@ -24,9 +25,13 @@ enum What {
     Element(fn(u8) -> Counter, Touch),
     /// A counter in units of 1024.
     Kilo(Counter),
-    Trackers,
+    /// Something of the entry itself.
+    Figure(EntryFigure),
     Tracked,
 }
+
+/// How many track an entry.
+const TRACKERS: What = What::Figure(EntryFigure::Trackers);
 
 /// What may be read.
 const WHAT: Names = &[
@@ -102,7 +107,7 @@ const OF_FETCHES: Names = &[
 ];
 
 /// What is read of slots alone.
-const OF_SLOTS: Names = &[("tracked", What::Tracked), ("trackers", What::Trackers)];
+const OF_SLOTS: Names = &[("tracked", What::Tracked), ("trackers", TRACKERS)];
 
 /// What is read of clients' addresses alone.
 const OF_SOURCES: Names = &[(
@@ -118,7 +123,9 @@ const OF_CONVERTERS: Names = &[
     ("gpt", What::Element(Counter::Mark, Touch::Read)),
     ("gpt0", What::Counter(Counter::Mark(0), Touch::Read)),
     ("server_id", What::Counter(Counter::Target, Touch::Read)),
-    ("trackers", What::Trackers),
+    ("trackers", TRACKERS),
+    ("expire", What::Figure(EntryFigure::ExpiresIn)),
+    ("idle", What::Figure(EntryFigure::Idle)),
 ];
 
 /// Where fetches find an entry: how their names begin, the slot where it says one, and what else may be read there.
@@ -183,6 +190,16 @@ impl Arguments<'_> {
         Some(Spanned::new(Name::new(name), span))
     }
 
+    /// What stands for something that is missing, where that is said.
+    fn default(&mut self) -> Result<Option<i64>, Refusal> {
+        let Some(text) = self.call.given(self.at) else {
+            return Ok(None);
+        };
+        self.at += 1;
+        let number = text.parse().map(Some);
+        number.map_err(|_| Refusal::wrong(format!("`{text}` is no number")))
+    }
+
     fn end(&self) -> Result<(), Refusal> {
         self.call.at_most(self.at)
     }
@@ -213,8 +230,11 @@ impl What {
                 let kilo = Transform::Calculate(Operation::Divide, Operand::Number(1024));
                 (Type::Number, counter(which, Touch::Read), vec![kilo])
             }
-            What::Trackers => (Type::Number, Value::Trackers(of), Vec::new()),
-            What::Tracked => (Type::Boolean, Value::Trackers(of), presence()),
+            What::Figure(figure) => (Type::Number, Value::OfEntry { figure, of }, Vec::new()),
+            What::Tracked => {
+                let figure = EntryFigure::Trackers;
+                (Type::Boolean, Value::OfEntry { figure, of }, presence())
+            }
         };
         (kind, Expression { value, transforms })
     }
@@ -320,13 +340,18 @@ fn looked_up(sample: &mut Sample, what: What, call: &Call<'_>, span: Span) -> Re
     let mut arguments = Arguments { call, at: 0 };
     let what = what.numbered(&mut arguments)?;
     let table = arguments.table(span);
+    let missing = match what {
+        // Nobody tracks what is not there.
+        What::Figure(EntryFigure::Trackers) => Some(0),
+        What::Figure(EntryFigure::ExpiresIn | EntryFigure::Idle) => arguments.default()?,
+        _ => None,
+    };
     arguments.end()?;
     let table = table.ok_or_else(|| Refusal::wrong("say which table"))?;
     let key = Box::new(sample.expression.clone());
     let (kind, mut read) = what.read(CounterEntry::Key { table, key });
-    if matches!(what, What::Trackers) {
-        // Nobody tracks what is not there.
-        let none = Transform::Default("0".to_owned());
+    if let Some(missing) = missing {
+        let none = Transform::Default(missing.to_string());
         read.transforms.extend([none, Transform::Number]);
     }
     (sample.expression, sample.kind) = (read, kind);

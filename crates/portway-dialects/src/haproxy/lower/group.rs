@@ -269,6 +269,7 @@ impl Lowering<'_, '_, '_> {
                     ..settings
                 };
                 settings.prefer = own.resolve_prefer.or(settings.prefer);
+                settings.networks.clone_from(&own.resolve_net);
                 Spanned::new(settings, asked.span)
             });
             let waits = || Spanned::bare(defaults::FIRST_ADDRESS.to_vec());

@@ -83,6 +83,7 @@ impl Lowering<'_, '_, '_> {
                     None => Some(Spanned::bare(true)),
                     Some(_) => flag("logasap"),
                 },
+                ..AccessLogDraft::default()
             },
             proxy.name.span,
         ))

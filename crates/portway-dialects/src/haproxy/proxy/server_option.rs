@@ -4,8 +4,10 @@ use super::bind::{Versions, alpn, version, version_flag};
 use super::keyword::whole;
 use super::{Args, ProxyKind, keep_alive, source};
 use crate::haproxy::keywords::{self, OptionOf};
+use crate::haproxy::patterns::network;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Reader, SectionKind, Word};
+use ipnet::IpNet;
 use portway_model::check::{ObservedLayer, OnErrors};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::FirstAddress;
@@ -98,6 +100,7 @@ pub(crate) struct ServerOptions {
     /// `resolvers`, with which a name may resolve later.
     pub(crate) resolvers: Option<Spanned<String>>,
     pub(crate) resolve_prefer: Option<Spanned<Family>>,
+    pub(crate) resolve_net: Vec<Spanned<IpNet>>,
     /// `resolve-opts allow-dup-ip`.
     pub(crate) shares_addresses: bool,
     pub(crate) sent: Option<Sent>,
@@ -237,6 +240,7 @@ fn valued(
             own.resolvers = text();
         }
         "resolve-prefer" => own.resolve_prefer = Some(value.spanned(family(value, reader)?)),
+        "resolve-net" => own.resolve_net = networks(value, reader)?,
         "resolve-opts" => own.shares_addresses = shares_addresses(value, reader)?,
         "on-marked-down" => {
             own.shutdown_on_down = Some(word_is(value, "shutdown-sessions", reader)?)
@@ -401,6 +405,21 @@ fn family(value: &Word, reader: &mut Reader<'_>) -> Option<Family> {
             None
         }
     }
+}
+
+/// `10.0.0.0/8,192.168.0.0/16`.
+fn networks(value: &Word, reader: &mut Reader<'_>) -> Option<Vec<Spanned<IpNet>>> {
+    let mut found = Vec::new();
+    for part in value.as_str().split(',') {
+        match network(part) {
+            Ok(network) => found.push(value.spanned(network)),
+            Err(message) => {
+                reader.push(Diagnostic::error(Code::WrongType, value.span, message));
+                return None;
+            }
+        }
+    }
+    Some(found)
 }
 
 /// `allow-dup-ip,ignore-weight,prevent-dup-ip`; true where servers of one name may have one address.

@@ -213,6 +213,8 @@ impl<'l> Lowering<'l> {
         let log = AccessLogDraft {
             format: Some(Spanned::new(format, section.span)),
             to: to.into_iter().collect(),
+            when: self.filters(section),
+            without: self.left_out(section),
             ..AccessLogDraft::default()
         };
         Some(Spanned::new(log, section.span))

@@ -13,7 +13,7 @@ use portway_model::action::{Action, NamePattern, Normalization, Phase};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{
-    Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
+    Condition, Expression, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
 };
 use portway_model::settings::ForwardedMode;
 use portway_model::span::{Span, Spanned};
@@ -37,7 +37,18 @@ pub(super) fn lower(
         .and_then(|it| it.flag("sanitizePath"));
     let sanitize = sanitize.is_none_or(|it| it.value);
     listener.rules.push(normal_path(sanitize, at));
-    listener.rules.extend(encoded(entry, at));
+    let options = entry.section.section("http.encodedCharacters");
+    let without = options.and_then(|it| encoded(it, true));
+    listener.rules.extend(
+        without.map(|(condition, answer)| rule(Phase::Request, condition, vec![answer], at)),
+    );
+    if entry
+        .section
+        .section("http")
+        .is_some_and(|it| it.is_on("encodeQuerySemicolons"))
+    {
+        listener.rules.push(encoded_semicolons(at));
+    }
     let none = Section::new(at);
     let section = entry.section.section("forwardedHeaders").unwrap_or(&none);
     let trusted = section.list("trustedIPs");
@@ -139,10 +150,33 @@ const ENCODED: [(&str, &str); 7] = [
     ("allowEncodedHash", "%23"),
 ];
 
-/// Refuses paths with encoded characters that are forbidden.
-fn encoded(entry: &EntryPoint, at: Span) -> Option<portway_model::action::Rule<Named>> {
-    let section = entry.section.section("http.encodedCharacters")?;
-    let forbidden = |(name, _): &&(&str, &str)| section.flag(name).is_some_and(|it| !it.value);
+/// A `;` in a query goes on as `%3B`.
+fn encoded_semicolons(at: Span) -> portway_model::action::Rule<Named> {
+    let how = Matcher::Text {
+        how: TextMatch::Contains,
+        any_of: vec![";".to_owned()],
+        ignore_case: false,
+    };
+    let encoded = Expression {
+        value: Value::Query,
+        transforms: vec![Transform::Replace {
+            pattern: Spanned::bare(";".to_owned()),
+            with: "%3B".to_owned(),
+            all: true,
+        }],
+    };
+    let query = Template(vec![TemplatePart::Expression(Spanned::bare(encoded))]);
+    let actions = vec![Action::SetQuery(query)];
+    rule(Phase::Request, test(Value::Query, how, at), actions, at)
+}
+
+/// Which paths have encoded characters that are forbidden, and their answer; `allowed`: those of which nothing is said.
+pub(super) fn encoded(
+    section: &Section,
+    allowed: bool,
+) -> Option<(Condition<Named>, Action<Named>)> {
+    let at = section.span;
+    let forbidden = |(name, _): &&(&str, &str)| !section.flag(name).map_or(allowed, |it| it.value);
     let any_of = ENCODED.iter().filter(forbidden);
     let any_of: Vec<String> = any_of.map(|(_, code)| (*code).to_owned()).collect();
     let how = Matcher::Text {
@@ -152,7 +186,7 @@ fn encoded(entry: &EntryPoint, at: Span) -> Option<portway_model::action::Rule<N
     };
     let answer = Action::Deny(text_answer(400, "Bad Request\n"));
     let is_some = matches!(&how, Matcher::Text { any_of, .. } if !any_of.is_empty());
-    is_some.then(|| rule(Phase::Request, test(Value::Path, how, at), vec![answer], at))
+    is_some.then(|| (test(Value::Path, how, at), answer))
 }
 
 /// Sets what is not said yet. `said`: a proxy may have said it.

@@ -4,7 +4,7 @@ use super::super::matcher::{expression, networks, one_of, test, test_of};
 use super::super::model::{Object, Provider};
 use super::super::schema::{Section, Value as Said};
 use super::chain::Chain;
-use super::{Lowering, client_certificate, headers};
+use super::{Lowering, client_certificate, forwarded, headers};
 use portway_model::action::{Action, AnswerBody, FixedResponse, NamePattern};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{UserDraft, UserlistDraft};
@@ -124,6 +124,11 @@ impl Lowering<'_> {
             "circuitBreaker" => self.circuit_breaker(&object.name, section, chain, at),
             "inFlightReq" => self.in_flight_limit(&object.name, section, chain, at),
             "retry" => self.retry(section, chain, at),
+            "encodedCharacters" => {
+                if let Some((condition, answer)) = forwarded::encoded(section, false) {
+                    chain.when(condition, vec![answer], at);
+                }
+            }
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Services that no router uses are left out. Names of groups, users and certificates are those of the objects, with
 //! their provider only where two providers have one name, so that labels and files that say the same give the same draft.
 
+mod access_log;
 mod authorize;
 mod chain;
 mod client_certificate;

@@ -24,12 +24,21 @@ impl Lowering<'_> {
             return;
         };
         let endpoint = http.some_text("endpoint").map_or(ENDPOINT, |it| it.value);
-        let ca = http.section("tls").and_then(|tls| tls.some_text("ca"));
-        let ca = ca.and_then(|ca| self.file(ca)).map(|ca| ca.value);
+        let tls = http.section("tls");
+        let verify = !tls.is_some_and(|tls| tls.is_on("insecureSkipVerify"));
+        let mut file = |name: &str| {
+            let said = tls?.some_text(name)?;
+            self.file(said).map(|file| file.value)
+        };
+        let (ca, certificate, key) = (file("ca"), file("cert"), file("key"));
         let headers = http.map("headers").iter();
         let service = section.some_text("serviceName");
         let traces = Traces {
-            ca,
+            // Who is not verified is held against nothing.
+            ca: ca.filter(|_| verify),
+            verify,
+            certificate,
+            key,
             headers: headers
                 .map(|(name, value)| (name.value.clone(), value.value.clone()))
                 .collect(),

@@ -42,7 +42,7 @@ pub(crate) const ROWS: &[Row] = &[
         Free,
         "they say what certificates are asked for; the names in the certificates count",
     ),
-    not_yet("entryPoints.*.http.encodeQuerySemicolons", Flag, ""),
+    yes("entryPoints.*.http.encodeQuerySemicolons", Flag),
     yes_but(
         "entryPoints.*.http.sanitizePath",
         Flag,
@@ -342,9 +342,9 @@ pub(crate) const ROWS: &[Row] = &[
     yes("tracing.otlp.http.headers", Map),
     yes("tracing.otlp.http.tls", Section),
     yes("tracing.otlp.http.tls.ca", Text),
-    not_yet("tracing.otlp.http.tls.cert", Text, ""),
-    not_yet("tracing.otlp.http.tls.key", Text, ""),
-    not_yet("tracing.otlp.http.tls.insecureSkipVerify", Flag, ""),
+    yes("tracing.otlp.http.tls.cert", Text),
+    yes("tracing.otlp.http.tls.key", Text),
+    yes("tracing.otlp.http.tls.insecureSkipVerify", Flag),
     not_yet(
         "tracing.otlp.grpc",
         Free,
@@ -391,12 +391,40 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     no_effect("accessLog.addInternals", Flag, "every request is logged"),
     no_effect("accessLog.dualOutput", Flag, "records go to one place"),
-    no_effect("accessLog.filters", Free, "every request is logged"),
-    no_effect(
-        "accessLog.fields",
-        Free,
-        "records have the fields of their format",
+    yes_but(
+        "accessLog.filters",
+        Section,
+        "a request is logged that one of them holds for",
     ),
+    yes("accessLog.filters.statusCodes", List),
+    yes("accessLog.filters.retryAttempts", Flag),
+    yes_but(
+        "accessLog.filters.minDuration",
+        Duration,
+        "to a millisecond",
+    ),
+    yes_but(
+        "accessLog.fields",
+        Section,
+        "records keep the names that they have; one that is redacted is left out",
+    ),
+    yes_but(
+        "accessLog.fields.defaultMode",
+        Text,
+        "`drop` leaves out what can be: client, host, path, address of the server",
+    ),
+    yes_but(
+        "accessLog.fields.names",
+        Map,
+        "of what records have; what cannot be left out is warned about",
+    ),
+    yes_but(
+        "accessLog.fields.headers",
+        Section,
+        "User-Agent and Referer alone are in records",
+    ),
+    yes("accessLog.fields.headers.defaultMode", Text),
+    yes("accessLog.fields.headers.names", Map),
     no_effect(
         "accessLog.otlp",
         Free,

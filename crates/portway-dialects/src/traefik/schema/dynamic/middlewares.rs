@@ -556,5 +556,37 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     yes("http.middlewares.*.stripPrefixRegex", Section),
     yes("http.middlewares.*.stripPrefixRegex.regex", List),
-    not_yet("http.middlewares.*.encodedCharacters", Free, ""),
+    yes_but(
+        "http.middlewares.*.encodedCharacters",
+        Section,
+        "400 where such a path comes and it is not `true`",
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedSlash",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedBackSlash",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedNullCharacter",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedSemicolon",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedPercent",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedQuestionMark",
+        Flag,
+    ),
+    yes(
+        "http.middlewares.*.encodedCharacters.allowEncodedHash",
+        Flag,
+    ),
 ];
