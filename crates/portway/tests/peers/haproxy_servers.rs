@@ -281,38 +281,49 @@ fn who_is_drawn_has_less_to_do() {
         let (gates, web) = ([Gate::default(), Gate::default()], free_port());
         let targets = [gates[0].target(), gates[1].target()];
         let stage = Stage::of_file(Scene::new(), file, &text(web, targets, 3), &[]);
-        let ask = || {
-            let mut client = Client::new(web);
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            client
-        };
-        let mut kept: Vec<Client> = (0..8).map(|_| ask()).collect();
-        gates.iter().for_each(|gate| gate.arrived(3));
-        // One goes on; what the other keeps is enough for everybody to be sent past it.
-        gates[1].open.store(true, Ordering::SeqCst);
         let busy = "portway_target_requests_in_flight{target_group=\"app\",target=";
         let idle = match file {
             "haproxy.cfg" => format!("{busy}\"b\"}} "),
             _ => format!("{busy}\"127.0.0.1:{}\"}} ", targets[1]),
         };
-        eventually("one has nothing to do", || {
-            (stage.metric(&idle) == "0").then_some(())
+        let is_idle = || stage.metric(&idle) == "0";
+        less_to_do_is_chosen(web, &gates, is_idle, || {
+            stage.becomes(&text(web, targets, 4));
         });
-        let most = gates[0].most.load(Ordering::SeqCst);
-        let all_go_past_it = || {
-            for _ in 0..40 {
-                assert!(ask().answer().starts_with("http/1.1 200 "), "{file}");
-            }
-            assert_eq!(gates[0].most.load(Ordering::SeqCst), most, "{file}");
-        };
-        all_go_past_it();
-        stage.becomes(&text(web, targets, 4));
-        all_go_past_it();
-        gates[0].open.store(true, Ordering::SeqCst);
-        for client in &mut kept {
-            assert!(client.answer().starts_with("http/1.1 200 "));
-        }
         stage.portway.stop();
+    }
+}
+
+/// Of two the one that has less to do is chosen, before a change and after it. `is_idle`: the second has nothing to do.
+pub(crate) fn less_to_do_is_chosen(
+    web: u16,
+    gates: &[Gate; 2],
+    is_idle: impl Fn() -> bool,
+    change: impl Fn(),
+) {
+    let ask = || {
+        let mut client = Client::new(web);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    };
+    let mut kept: Vec<Client> = (0..8).map(|_| ask()).collect();
+    gates.iter().for_each(|gate| gate.arrived(3));
+    // One goes on; what the other keeps is enough for everybody to be sent past it.
+    gates[1].open.store(true, Ordering::SeqCst);
+    eventually("one has nothing to do", || is_idle().then_some(()));
+    let most = gates[0].most.load(Ordering::SeqCst);
+    for changed in [false, true] {
+        if changed {
+            change();
+        }
+        for _ in 0..40 {
+            assert!(ask().answer().starts_with("http/1.1 200 "));
+        }
+        assert_eq!(gates[0].most.load(Ordering::SeqCst), most);
+    }
+    gates[0].open.store(true, Ordering::SeqCst);
+    for client in &mut kept {
+        assert!(client.answer().starts_with("http/1.1 200 "));
     }
 }
 

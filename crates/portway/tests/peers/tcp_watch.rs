@@ -14,7 +14,7 @@ use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
 
 /// Seconds until the next probe of the one connection that `filter` finds; `None`: there is none to come.
 #[track_caller]
-fn next_probe(filter: &str) -> Option<f64> {
+pub(crate) fn next_probe(filter: &str) -> Option<f64> {
     let filter = format!("( {filter} )");
     let text = eventually("all that was sent is acknowledged", || {
         let output = Command::new("ss")

@@ -12,10 +12,13 @@ use std::time::Duration;
 use crate::choice::Mortal;
 use crate::echo::Echo;
 use crate::grpc_checks::Server;
+use crate::haproxy_servers::less_to_do_is_chosen;
 use crate::limits::{once, status};
 use crate::passive::answers;
-use crate::stage::{Client, own_certificate};
+use crate::queue::Gate;
+use crate::stage::{Client, own_certificate, tunnels};
 use crate::support::{Scene, eventually, free_port, local};
+use crate::tcp_watch::next_probe;
 use crate::traefik_changes::{deployed, entry, one};
 use crate::traefik_policies::{Deployed, servers};
 
@@ -123,6 +126,104 @@ fn servers_are_told_of_clients_by_the_proxy_protocol() {
     // Whom a dead server was to serve, another one is told of.
     it.becomes(&text(2, &[dead, port]));
     (0..4).for_each(|_| says(second));
+    it.portway.stop();
+}
+
+#[test]
+fn connections_to_servers_are_probed_as_is_said() {
+    let (raw, dead, server) = (free_port(), free_port(), tunnels());
+    let text = |time: &str, more: &str| {
+        format!(
+            "tcp:
+  routers:
+    raw: {{ rule: \"HostSNI(`*`)\", service: raw, entryPoints: [raw] }}
+  serversTransports:
+    own: {{ dialKeepAlive: {time} }}
+  services:
+    raw: {{ loadBalancer: {{ serversTransport: own, servers: [{more}{{ address: \"127.0.0.1:{server}\" }}] }} }}
+"
+        )
+    };
+    let fixed = format!("entryPoints:\n{}", entry("raw", raw, ""));
+    let it = Deployed::new(Scene::new(), &fixed, &text("40s", ""));
+    let probed = || next_probe(&format!("dport = :{server}"));
+    let is_within = |most: f64| {
+        let seen = probed().unwrap();
+        assert!(seen <= most && seen > most / 2.0, "{seen}");
+    };
+    let mut first = Client::tunnel(raw);
+    is_within(40.0);
+    it.becomes(&text(
+        "400s",
+        &format!("{{ address: \"127.0.0.1:{dead}\" }}, "),
+    ));
+    first.beats();
+    is_within(40.0);
+    drop(first);
+    eventually("it has ended", || {
+        let open = "portway_listener_connections_open{listener=\"raw\"} ";
+        (it.metric(open) == 0).then_some(())
+    });
+    for _ in 0..2 {
+        // One of them comes to the dead server first.
+        let second = Client::tunnel(raw);
+        is_within(400.0);
+        drop(second);
+        eventually("it has ended", || {
+            let open = "portway_listener_connections_open{listener=\"raw\"} ";
+            (it.metric(open) == 0).then_some(())
+        });
+    }
+    it.portway.stop();
+}
+
+/// Of two servers the one that has less to do; and the same one for the same client.
+#[test]
+fn strategies_of_servers_are_at_work() {
+    let (gates, web, dead) = ([Gate::default(), Gate::default()], free_port(), free_port());
+    let ports = [gates[0].target(), gates[1].target()];
+    let text = |strategy: &str, ports: &[u16]| {
+        one(
+            &format!("strategy: {strategy}, {}", servers("http", ports)),
+            &[],
+        )
+    };
+    let it = deployed(web, "", &text("p2c", &ports));
+    let idle = format!(
+        "portway_target_requests_in_flight{{target_group=\"app\",target=\"127.0.0.1:{}\"}} ",
+        ports[1]
+    );
+    less_to_do_is_chosen(
+        web,
+        &gates,
+        || it.metric(&idle) == 0,
+        || it.becomes(&text("p2c", &[ports[1], ports[0]])),
+    );
+    let named = ["a", "b", "c"].map(|name| Echo::start(name).port);
+    it.becomes(&text("hrw", &named));
+    let serves = |client: u8| {
+        let (from, url) = (
+            format!("127.0.0.{client}"),
+            format!("http://127.0.0.1:{web}/"),
+        );
+        let head = it.scene.curl(&["-fsI", "--interface", &from, &url]).good();
+        let server = head.split("X-Server: ").nth(1).unwrap();
+        server.split("\r\n").next().unwrap().to_owned()
+    };
+    let clients = 1..40_u8;
+    let all = || clients.clone().map(serves).collect::<Vec<_>>();
+    let first = all();
+    for name in ["a", "b", "c"] {
+        assert!(first.iter().any(|it| it == name), "{first:?}");
+    }
+    assert_eq!(all(), first);
+    // One that is dead, and another order, move only those who are the new one's.
+    let more = [&[dead][..], &named].concat();
+    it.becomes(&text("hrw", &more));
+    let moved = all().iter().zip(&first).filter(|(a, b)| a != b).count();
+    assert!(moved < 25, "{moved}");
+    it.becomes(&text("hrw", &named));
+    assert_eq!(all(), first);
     it.portway.stop();
 }
 
