@@ -296,10 +296,8 @@ pub(crate) fn figures(target: &WatchedTarget) -> TargetFigures {
             took: health.last_check.map(|it| it.took),
         }
     });
-    figures.queued = {
-        let queued = target.state.queued();
-        (queued > 0 || target.state.most() > 0).then_some(queued)
-    };
+    let queued = target.state.queued();
+    figures.queued = target.state.may_be_waited_for().then_some(queued);
     figures
 }
 

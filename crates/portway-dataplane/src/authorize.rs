@@ -262,7 +262,11 @@ fn own_fields(x: &Exchange<'_>, asked: &Authorize<Resolved>) -> Vec<(String, Vec
 /// request: however its name is spelt.
 fn is_forgotten(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
     let mut named = asked.copy_headers.iter();
-    named.any(|it| is_alike(it.as_bytes(), name)) || fits(asked, name)
+    let as_written = || {
+        let pattern = asked.copy_matching.as_ref();
+        pattern.is_some_and(|it| it.is_match(name)) && may_match(name)
+    };
+    named.any(|it| is_alike(it.as_bytes(), name)) || fits(asked, name) || as_written()
 }
 
 /// True for a header that the service alone gives the request. Each is one that is forgotten of the client's.
@@ -283,8 +287,13 @@ fn is_granted(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
 /// True where the expression is found in the name, in whichever spelling.
 fn fits(asked: &Authorize<Resolved>, name: &[u8]) -> bool {
     let pattern = asked.copy_matching.as_ref();
+    pattern.is_some_and(|it| it.is_match_alike(name)) && may_match(name)
+}
+
+/// False for headers of a connection and for Host, which no expression is about.
+fn may_match(name: &[u8]) -> bool {
     let engine = || std::str::from_utf8(name).map_or(true, is_of_connection);
-    pattern.is_some_and(|it| it.is_match_alike(name)) && !engine() && Known::of(name) != Known::Host
+    !engine() && Known::of(name) != Known::Host
 }
 
 /// `X-Forwarded-For` for `x-FORWARDED-for`.

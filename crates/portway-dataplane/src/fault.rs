@@ -197,6 +197,16 @@ impl Fault {
         }
     }
 
+    /// True where a target could not be connected to, and that is no lack of ours.
+    pub(crate) fn is_failed_connect(&self) -> bool {
+        self.stage == Some(Stage::Connect) && !self.is_exhausted()
+    }
+
+    /// True for [`Self::exhausted`], at whatever stage.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.code == FaultCode::Exhausted
+    }
+
     /// The target could not be connected to; where that is for a lack of ours, another target could not be either.
     pub(crate) fn connect(error: &io::Error) -> Self {
         if source::lack(error).is_some() {

@@ -100,18 +100,21 @@ async fn respond(
     x.scratch.deadlines.responded(&x.connection.timer);
     let status = x.scratch.response.status();
     x.attempt.status = Some(status);
+    let came = x.ledger.started.elapsed();
     if let Some(why) = tried_again(x, status, &response) {
         x.response = Some(response);
+        let may = spend(x);
+        let parts = (&mut upstream, &mut *upload);
         // Boxed because it is rare.
-        let keeping = set_aside::keep(x, downstream, (&mut upstream, upload), head_len, why);
-        if Box::pin(keeping).await? && spend(x) {
+        let keeping = || Box::pin(set_aside::keep(x, downstream, parts, head_len, (why, came)));
+        if may && keeping().await? {
             x.scratch.set_aside.undone |= why == Why::Undone;
             return Err(Fault::refused_status(status));
         }
         x.scratch.set_aside.forget_answer();
         response = x.response.take().ok_or_else(Fault::internal)?;
     }
-    x.ledger.response_head = Some(x.ledger.started.elapsed());
+    x.ledger.response_head = Some(came);
     if upload.done {
         x.scratch.head = upload.transfer.take_head();
     }

@@ -462,7 +462,7 @@ async fn upstream<'c>(
         };
         let of_target = connection.of_target(group, target);
         let fault = Fault::connect(&error);
-        if fault.stage.is_some() {
+        if fault.is_failed_connect() {
             of_target.connect_failures.add(1);
         }
         // Nothing of a connection has reached a target before it is connected to.

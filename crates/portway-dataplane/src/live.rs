@@ -205,6 +205,12 @@ impl TargetState {
         self.queued.fetch_add(change as u32, Ordering::SeqCst);
     }
 
+    /// True where somebody may have to wait for it: some target of its group has a limit, or the group.
+    pub fn may_be_waited_for(&self) -> bool {
+        let group = self.group.get().and_then(Weak::upgrade);
+        group.is_some_and(|it| it.is_limited())
+    }
+
     /// It is of this group from now on.
     pub(crate) fn belong(&self, group: &Arc<GroupState>, limits: Limits) {
         // A target is of one group for as long as it lives.
@@ -521,6 +527,8 @@ pub struct ProcessState {
     descriptors: AtomicU32,
     /// Clients that wait for their next request, as workers told last.
     resting: AtomicU32,
+    /// Streams that are served, less one for each client that has some.
+    streams_beside: AtomicU32,
     /// How often somebody found too few descriptors.
     room_asked: AtomicU32,
     /// What connections and exchanges take.
@@ -585,9 +593,15 @@ impl ProcessState {
         self.descriptors.load(Ordering::Relaxed)
     }
 
-    /// Clients that wait for their next request: a worker has so many more, or less.
-    pub(crate) fn count_resting(&self, change: i32) {
-        self.resting.fetch_add(change as u32, Ordering::Relaxed);
+    /// Clients that wait for their next request, and streams beside the first of each client: a worker has so many more, or less.
+    pub(crate) fn count_resting(&self, resting: i32, beside: i32) {
+        self.resting.fetch_add(resting as u32, Ordering::Relaxed);
+        self.streams_beside
+            .fetch_add(beside as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn streams_beside(&self) -> i32 {
+        self.streams_beside.load(Ordering::Relaxed) as i32
     }
 
     pub(crate) fn resting(&self) -> u32 {

@@ -295,7 +295,7 @@ mod tests {
         for _ in 0..100 {
             assert!(enter((&process, 0), (&listener, 0)).is_ok());
         }
-        process.count_resting(100);
+        process.count_resting(100, 0);
         assert_eq!(process.memory_used().total(), 100 * CONNECTION_BYTES);
         process.memory.set_budget(100 * CONNECTION_BYTES);
         assert_eq!(process.memory_level(), Level::Full);

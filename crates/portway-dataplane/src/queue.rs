@@ -291,7 +291,7 @@ impl GroupParts {
 
     /// True where some target has a limit, or the group.
     pub(crate) fn is_limited(&self) -> bool {
-        self.state.limited.load(Ordering::Relaxed)
+        self.state.is_limited()
     }
 
     /// As [`Self::is_full`], by the limit of the target alone.
@@ -336,16 +336,18 @@ impl GroupParts {
 
     /// Joins the queue, behind all whose place in it is not after its own; `None`: as many wait as may.
     pub(crate) fn join(&self, wanted: Wanted, tried: Tried, priority: Priority) -> Option<Place> {
+        let bound = wanted.target().and_then(|index| self.targets.get(index));
+        // Where it is full, that is known without its lock.
+        if self.state.is_queue_full(bound.map(|it| &**it)) {
+            return None;
+        }
         let targets = self.targets.iter().enumerate();
         let tried = targets.filter(|(index, _)| tried.contains(*index));
         let waiter = Arc::new(Waiter(Mutex::new(Grant::Waiting(None))));
         let queued = Queued {
             waiter: Arc::clone(&waiter),
             order: priority.at(0),
-            bound: wanted
-                .target()
-                .and_then(|index| self.targets.get(index))
-                .cloned(),
+            bound: bound.cloned(),
             stays: matches!(wanted, Wanted::Alone(_)),
             tried: tried.map(|(_, target)| Arc::clone(target)).collect(),
         };
@@ -453,6 +455,11 @@ impl GroupState {
     /// The most that waited at once since the start.
     pub fn most_waiting(&self) -> u32 {
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// True where some target has a limit, or the group.
+    pub fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// Says another limit of a target; 0: none.

@@ -363,7 +363,7 @@ pub(crate) fn settle(x: &Exchange<'_>) {
 
 /// Counts an attempt at this target that failed; true where that says something of the target.
 pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) -> bool {
-    if fault.stage == Some(Stage::Connect) {
+    if fault.is_failed_connect() {
         connection.of_target(at.0, at.1).connect_failures.add(1);
     }
     match fault.code {

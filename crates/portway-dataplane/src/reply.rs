@@ -117,7 +117,7 @@ pub(crate) fn to_fault(x: &Exchange<'_>, fault: Fault, no_request: bool) -> Opti
         true => answers::to_no_request(x, status, client_text(fault)),
         false => answers::own(x, status, client_text(fault)),
     };
-    if fault == Fault::passwords_busy() || fault == Fault::exhausted() {
+    if fault == Fault::passwords_busy() || fault.is_exhausted() {
         write_field(&mut answer.fields, b"Retry-After", b"1");
     }
     // What made the fault may have left the connection in any state; only faults of targets are sure not to.

@@ -23,9 +23,6 @@ static UPSTREAM: AtomicU32 = AtomicU32::new(0);
 /// Those of them over TLS.
 static UPSTREAM_TLS: AtomicU32 = AtomicU32::new(0);
 
-/// Streams of HTTP/2 that are served, all workers together.
-static STREAMS: AtomicU32 = AtomicU32::new(0);
-
 /// Between two attempts to get a descriptor, or two looks whether there is one: some exchange may have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -55,31 +52,11 @@ impl Drop for Upstream {
     }
 }
 
-/// A stream that is served.
-#[derive(Debug)]
-pub(crate) struct Served(());
-
-impl Served {
-    /// Counts one, as long as what this gives lives.
-    pub(crate) fn new() -> Self {
-        STREAMS.fetch_add(1, Ordering::Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Clients that are being served, and streams that are.
 pub(crate) fn busy(process: &ProcessState) -> u32 {
     let clients = process.open_connections();
-    let streams = STREAMS.load(Ordering::Relaxed);
-    clients
-        .saturating_sub(process.resting())
-        .saturating_add(streams)
+    let busy = clients.saturating_sub(process.resting());
+    busy.saturating_add_signed(process.streams_beside())
 }
 
 /// Connections to targets that are open.
@@ -186,9 +163,15 @@ mod tests {
             [(22, 0, true), (21, 0, false), (16, 6, true), (15, 6, false)]
         {
             process.set_descriptors(limit);
-            process.count_resting(resting);
+            process.count_resting(resting, 0);
             assert_eq!(room_for_another(&process), expected, "{limit} {resting}");
-            process.count_resting(-resting);
+            process.count_resting(-resting, 0);
+        }
+        // One of them has five streams, another one.
+        process.count_resting(0, 4);
+        for (limit, expected) in [(26, true), (25, false)] {
+            process.set_descriptors(limit);
+            assert_eq!(room_for_another(&process), expected, "{limit}");
         }
     }
 

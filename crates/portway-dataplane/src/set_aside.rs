@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::forward::{self, Progress, Ruled, Wait};
 use crate::pages;
 use crate::policy::Side;
+use crate::record;
 use crate::refused::Why;
 use crate::reply;
 use crate::serve::Next;
@@ -25,6 +26,7 @@ use crate::upload::Upload;
 use portway_core::http1::{HOP_BY_HOP, Known, ResponseBody, copy_end_to_end};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
+use portway_telemetry::metrics::Limit;
 use portway_telemetry::record::FaultCode;
 use std::time::Duration;
 
@@ -62,20 +64,19 @@ pub(crate) struct KeptAnswer {
     came: Duration,
 }
 
-/// Keeps the answer in `x.response`, whose head is so long, where another one is to be asked for. False where it is to be passed on
-/// all the same.
+/// Keeps the answer in `x.response`, whose head is so long and `came` then, where another one is to be asked for. False where it is to be
+/// passed on all the same. One that breaks off, or that only the end of its connection ends, is no answer to be kept.
 pub(crate) async fn keep(
     x: &mut Exchange<'_>,
     downstream: &mut Stream,
     (upstream, upload): (&mut Upstream, &mut Upload),
     head_len: usize,
-    why: Why,
+    (why, came): (Why, Duration),
 ) -> Result<bool, Fault> {
     let is_named = why == Why::Named;
     if is_named && x.connection.own_answers() == OwnAnswers::Haproxy {
         return Ok(true);
     }
-    let came = x.ledger.started.elapsed();
     let framing = {
         let response = x.response.as_ref().ok_or_else(Fault::internal)?;
         forward::framing_of(x, response)?.body
@@ -84,7 +85,8 @@ pub(crate) async fn keep(
     let may_come = match framing {
         ResponseBody::Length(length) => length <= LOOKED_AT_BODY as u64,
         ResponseBody::Chunked => true,
-        ResponseBody::None | ResponseBody::UntilClose => false,
+        ResponseBody::UntilClose => return Ok(true),
+        ResponseBody::None => false,
     };
     if body.is_none() && may_come && !is_named {
         let wait = Wait {
@@ -92,9 +94,12 @@ pub(crate) async fn keep(
             coming: Coming::of_response(framing, 0),
             time: REST.min(forward::patience(x).target),
         };
-        match forward::body_of_response(x, downstream, upstream, upload, wait).await {
-            Err(fault) if fault != Fault::response_timeout() => return Err(fault),
-            _ => body = body_of(x, framing, head_len),
+        let came = forward::body_of_response(x, downstream, upstream, upload, wait).await;
+        body = body_of(x, framing, head_len);
+        let here = x.response.as_ref().map_or(0, Buffer::len);
+        let is_long = here >= head_len + LOOKED_AT_BODY;
+        if body.is_none() && came != Err(Fault::response_timeout()) && !is_long {
+            return Ok(true);
         }
     }
     let Some(body) = body else {
@@ -185,6 +190,10 @@ pub(crate) async fn give(x: &mut Exchange<'_>, stream: &mut Stream, kept: KeptAn
         .response_body
         .extend_from_slice(answer.body.bytes());
     attempt::response_begins(x);
+    if let (Some(group), Some(target)) = (group, target) {
+        let generation = &x.connection.generation;
+        x.kept.sticks.remember(generation, group, target);
+    }
     let mut progress = Progress::default();
     loop {
         match forward::run_response_rules(x, &mut progress) {
@@ -196,6 +205,10 @@ pub(crate) async fn give(x: &mut Exchange<'_>, stream: &mut Stream, kept: KeptAn
             Ok(Ruled::WaitForBody(..)) => {}
             Ok(Ruled::Passed) => break,
         }
+    }
+    if answer.body.bytes().len() as u64 > x.scratch.body_limits.response {
+        record::limit_reached(x, Limit::ResponseBodyBytes);
+        return reply::fault(x, stream, Fault::response_too_long()).await;
     }
     if let Err(fault) = forward::finish_edits(x, status) {
         return reply::fault(x, stream, fault).await;

@@ -93,6 +93,8 @@ pub(crate) struct Timers {
     seated: Cell<u64>,
     /// Those that wait for their next request.
     resting: Cell<u32>,
+    /// Streams that are served, less the connections that serve some: each client counts once by itself.
+    beside: Cell<i32>,
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
 }
@@ -185,11 +187,18 @@ impl Timers {
         self.resting.get()
     }
 
+    /// Streams beside the first of each client.
+    pub(crate) fn beside(&self) -> i32 {
+        self.beside.get()
+    }
+
     #[inline]
     fn count_resting(&self, before: Option<Rests>, now: Rests) {
-        let change = i32::from(now == Rests::Between) - i32::from(before == Some(Rests::Between));
+        let change = |of: Rests| i32::from(now == of) - i32::from(before == Some(of));
+        let resting = self.resting.get();
         self.resting
-            .set(self.resting.get().saturating_add_signed(change));
+            .set(resting.saturating_add_signed(change(Rests::Between)));
+        self.beside.set(self.beside.get() - change(Rests::Streams));
     }
 
     fn expire(&self, condition: impl Fn(&Slot) -> bool) {
@@ -285,6 +294,23 @@ impl Timers {
                 waker.wake();
             }
         }
+    }
+}
+
+/// A stream that is served; counted as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Served(Rc<Timers>);
+
+impl Served {
+    pub(crate) fn new(timers: &Rc<Timers>) -> Self {
+        timers.beside.set(timers.beside.get() + 1);
+        Self(Rc::clone(timers))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.beside.set(self.0.beside.get() - 1);
     }
 }
 

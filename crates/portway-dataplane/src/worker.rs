@@ -239,7 +239,7 @@ pub(crate) struct Worker {
     /// The tick at which nothing was found that only waits.
     pub(crate) nothing_waits_at: Cell<u64>,
     /// Clients that rest, as the process was told.
-    resting: Cell<u32>,
+    resting: Cell<(u32, i32)>,
     process: Arc<ProcessState>,
     /// Its sockets, and which state of all gates they are in.
     acceptors: RefCell<Vec<Acceptor>>,
@@ -277,7 +277,7 @@ impl Worker {
             open: Cell::new(0),
             draining: Cell::new(false),
             nothing_waits_at: Cell::new(u64::MAX),
-            resting: Cell::new(0),
+            resting: Cell::default(),
             process: Arc::clone(&plane.process),
             acceptors: RefCell::default(),
             older: RefCell::default(),
@@ -466,13 +466,14 @@ impl Worker {
             .add(&generation.plane, listener, mark, write);
     }
 
-    /// Tells the process how many clients rest here.
+    /// Tells the process how many clients rest here, and how many streams there are beside.
     pub(crate) fn tell_resting(&self) {
-        let now = self.timers.resting();
-        let change = i64::from(now) - i64::from(self.resting.replace(now));
-        if change != 0 {
-            let change = i32::try_from(change).unwrap_or(0);
-            self.process.count_resting(change);
+        let now = (self.timers.resting(), self.timers.beside());
+        let before = self.resting.replace(now);
+        if now != before {
+            let resting = i64::from(now.0) - i64::from(before.0);
+            let resting = i32::try_from(resting).unwrap_or(0);
+            self.process.count_resting(resting, now.1 - before.1);
         }
     }
 

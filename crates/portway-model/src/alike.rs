@@ -158,7 +158,7 @@ mod tests {
                     assert_eq!(is_found, expected, "{pattern} {spelling}");
                     // Whatever is granted is taken away, in whichever form it comes.
                     let is_granted = compiled.is_match(spelling.as_bytes());
-                    let looks = pattern.contains("^(?");
+                    let looks = pattern.contains("(?!") || pattern.contains("(?=");
                     assert!(looks || !is_granted || is_found, "{pattern} {spelling}");
                 }
             }

@@ -84,7 +84,7 @@ impl<S: Stage> Authorize<S> {
         let target = template(to, &self.target);
         let headers = headers(to, &self.headers);
         let pattern = self.copy_matching.as_ref();
-        let pattern = pattern.map(|it| to.pattern(it)).transpose();
+        let pattern = pattern.map(|it| to.name_pattern(it)).transpose();
         Ok(Authorize {
             group: group?,
             target: target?,

@@ -62,6 +62,13 @@ pub(crate) trait Convert: Sized {
         &mut self,
         pattern: &<Self::Before as Stage>::Pattern,
     ) -> Outcome<Self, <Self::After as Stage>::Pattern>;
+    /// The same of names of fields, which is asked of them however they are spelt.
+    fn name_pattern(
+        &mut self,
+        pattern: &<Self::Before as Stage>::Pattern,
+    ) -> Outcome<Self, <Self::After as Stage>::Pattern> {
+        self.pattern(pattern)
+    }
     /// A variable that is set, or unset, which is the same one in both.
     fn sets(&mut self, _: &Variable) {}
 

@@ -96,13 +96,18 @@ impl Pattern {
     }
 
     /// True where it is found in this name of a field however that is spelt: the same for all names that are
-    /// [alike](crate::alike::is_alike). Wherever [`Self::is_match`] finds it in one of them without look-around, this does in
-    /// all.
+    /// [alike](crate::alike::is_alike). Wherever [`Self::is_match`] finds it in one of them, this does in all, unless it looks
+    /// around, or asks for the edge of a word: to that `_` is a letter, and `-` is none.
     pub fn is_match_alike(&self, name: &[u8]) -> bool {
         let name: Vec<u8> = name.iter().copied().map(letter).collect();
         let alike = self.0.alike.get_or_init(|| self.0.parts.alike());
         // What cannot be known is taken for found: it is asked what must not come from outside.
         alike.as_ref().is_none_or(|it| it.is_match(&name))
+    }
+
+    /// Makes what [`Self::is_match_alike`] needs, which takes its time.
+    pub fn prepare_alike(&self) {
+        let _ = self.0.alike.get_or_init(|| self.0.parts.alike());
     }
 
     /// What its groups match where it is first found in `text`.

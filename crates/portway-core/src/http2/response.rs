@@ -41,8 +41,6 @@ enum State {
     Open,
     /// END_STREAM was sent.
     Over,
-    /// It was sent with a head that no body can follow; what follows nevertheless goes nowhere.
-    Unsent,
 }
 
 /// Translates one response.
@@ -76,12 +74,7 @@ impl ResponseFrames {
 
     /// True once the whole response is in frames.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over | State::Unsent)
-    }
-
-    /// True where the head has no body, and what is written of one goes nowhere.
-    pub fn is_unsent(&self) -> bool {
-        self.state == State::Unsent
+        self.state == State::Over
     }
 
     /// True where nothing of a final head was sent.
@@ -167,7 +160,6 @@ impl ResponseFrames {
             State::Trailers => self.trailers(connection, stream, rest),
             // Nothing follows a response.
             State::Over => Err(NoResponse),
-            State::Unsent => Ok(rest.len()),
         }
     }
 
@@ -249,9 +241,7 @@ impl ResponseFrames {
             (101, _) | (200..=299, Asked::Upgrade) => return Err(NoResponse),
             (100..=199, _) => State::Head,
             (200..=299, Asked::Connect) => State::Open,
-            // Rules may have given it such a status.
-            (204 | 304, _) => State::Unsent,
-            (_, Asked::Head) => State::Over,
+            (204 | 304, _) | (_, Asked::Head) => State::Over,
             _ => match (chunked, length) {
                 (true, _) => State::Size(0),
                 (false, Some(0)) => State::Over,

@@ -303,7 +303,7 @@ fn responses_become_frames_in_whatever_pieces_they_are_written() {
         ),
         (
             Asked::Any,
-            "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
             &[":status=204 end"],
             "",
         ),
@@ -366,6 +366,7 @@ fn what_is_no_response() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nx",
+        "HTTP/1.1 204 No Content\r\n\r\nx",
     ] {
         assert_eq!(response(Asked::Any, text, 1000), Err(NoResponse), "{text}");
     }

@@ -62,7 +62,7 @@ enum Waits {
     Ending,
 }
 
-/// The most that the window of a stream grows to: 100 streams hold 25 MiB at worst, of uploads that their targets do not take.
+/// The most that the window of a stream grows to; those of all streams together grow by 4 MiB at most.
 const WIDEST_WINDOW: u32 = 256 * 1024;
 /// Frames behind the first that a block of fields may come in, at least.
 const CONTINUATIONS: u32 = 8;
@@ -197,7 +197,7 @@ impl Owner {
             if connection.closes() {
                 self.end_soon();
             }
-            let mux = Stream::Mux(Mux::new(&self.streams, number));
+            let mux = Stream::Mux(Mux::new(&self.streams, number, &connection.worker.timers));
             let served = h1::once(connection.stream(), mux, group, refusal);
             drop(tokio::task::spawn_local(served));
             connection.exchanges = connection.exchanges.saturating_add(1);
@@ -403,8 +403,12 @@ impl Owner {
                 self.waits = Some(Waits::Serving);
             }
             Waits::ForHead => {
-                let metrics = connection.worker.metrics();
-                metrics.limit_reached(Limit::RequestHeadTime);
+                // As of HTTP/1, only where something had begun to come.
+                let has_begun = self.streams.borrow().core.is_in_block() || self.input.is_some();
+                if has_begun {
+                    let metrics = connection.worker.metrics();
+                    metrics.limit_reached(Limit::RequestHeadTime);
+                }
                 self.lose();
             }
             Waits::ToSend(_) | Waits::Serving => self.lose(),

@@ -12,7 +12,7 @@
 
 use super::inbox::Inbox;
 use crate::buffer::Buffers;
-use crate::scarce::Served;
+use crate::timer::{Served, Timers};
 use portway_core::http1::Refusal;
 use portway_core::http2::{Asked, Connection as Core, ErrorCode, ResponseFrames};
 use std::cell::RefCell;
@@ -175,9 +175,6 @@ impl Streams {
         if lane.reset.is_some() {
             return gone();
         }
-        if lane.frames.is_unsent() {
-            return Poll::Ready(Ok(from.iter().map(|it| it.len()).sum()));
-        }
         if !self.core.is_open(number) {
             return gone();
         }
@@ -190,7 +187,8 @@ impl Streams {
             false => 0,
         };
         let mut taken = 0;
-        if budget > 0 {
+        // Heads and trailers need no window: they do not wait for others' bodies.
+        if budget > 0 || waiting < AHEAD {
             let written = lane.frames.write(&mut self.core, number, from, budget);
             taken = match written {
                 Ok(taken) => taken,
@@ -229,12 +227,11 @@ pub(crate) struct Mux {
 }
 
 impl Mux {
-    pub(super) fn new(streams: &Rc<RefCell<Streams>>, number: u32) -> Self {
-        let streams = Rc::clone(streams);
+    pub(super) fn new(streams: &Rc<RefCell<Streams>>, number: u32, timers: &Rc<Timers>) -> Self {
         Self {
-            streams,
+            streams: Rc::clone(streams),
             number,
-            _served: Served::new(),
+            _served: Served::new(timers),
         }
     }
 
@@ -336,8 +333,11 @@ impl Drop for Mux {
     fn drop(&mut self) {
         let mut streams = self.streams.borrow_mut();
         let lane = streams.lanes.remove(&self.number);
-        if lane.as_ref().is_some_and(|it| it.has_turn) {
-            streams.turns -= 1;
+        if let Some(lane) = &lane {
+            if lane.queued {
+                streams.queue.retain(|number| *number != self.number);
+            }
+            streams.turns -= usize::from(lane.has_turn);
             streams.give_turns();
         }
         if streams.core.is_open(self.number) {
@@ -349,5 +349,172 @@ impl Drop for Mux {
             streams.core.reset(self.number, code);
         }
         streams.wake_owner();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::incoming::Incoming;
+    use super::*;
+    use portway_core::http2::{Limits, Role};
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n";
+    const ALONE: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+    /// A client with these streams, each a GET.
+    struct Scene {
+        streams: Rc<RefCell<Streams>>,
+        incoming: Incoming,
+        timers: Rc<Timers>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let account = Rc::new(Buffers::default());
+            let core = Core::new(Role::Server, Limits::default());
+            let mut scene = Self {
+                streams: Rc::new(RefCell::new(Streams::new(core, account))),
+                incoming: Incoming::new(1000),
+                timers: Rc::default(),
+            };
+            scene.hear(GREETING);
+            scene
+        }
+
+        fn hear(&mut self, bytes: &[u8]) {
+            let mut streams = self.streams.borrow_mut();
+            let heard = self
+                .incoming
+                .hear(&mut streams, bytes, Duration::ZERO, || 0);
+            assert_eq!(heard, Ok(bytes.len()));
+        }
+
+        fn begin(&mut self, number: u32) -> Mux {
+            let mut frame = vec![0, 0, 6, 1, 5];
+            frame.extend(number.to_be_bytes());
+            frame.extend([0x82, 0x87, 0x84, 0x41, 1, b'a']);
+            self.hear(&frame);
+            Mux::new(&self.streams, number, &self.timers)
+        }
+
+        /// Gives the connection and these streams so much more room.
+        fn open(&mut self, bytes: u32, numbers: &[u32]) {
+            for number in [&[0], numbers].concat() {
+                let mut frame = vec![0, 0, 4, 8, 0];
+                frame.extend(number.to_be_bytes());
+                frame.extend(bytes.to_be_bytes());
+                self.hear(&frame);
+            }
+        }
+
+        fn send_all(&mut self) {
+            let mut streams = self.streams.borrow_mut();
+            let bytes = streams.to_send().len();
+            streams.sent(bytes);
+        }
+
+        fn waits(&self) -> (usize, usize) {
+            let streams = self.streams.borrow();
+            (streams.queue.len(), streams.turns)
+        }
+    }
+
+    /// How much was taken; 0: it has to wait.
+    fn write(mux: &mut Mux, bytes: &[u8]) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        match mux.poll_write(&mut cx, &[IoSlice::new(bytes)]) {
+            Poll::Ready(taken) => taken.unwrap(),
+            Poll::Pending => 0,
+        }
+    }
+
+    /// Writes as much as is taken.
+    fn fill(mux: &mut Mux) -> usize {
+        let body = [b'x'; 100_000];
+        std::iter::from_fn(|| Some(write(mux, &body)).filter(|it| *it > 0)).sum()
+    }
+
+    #[test]
+    fn heads_do_not_wait_for_the_window_of_bodies() {
+        let mut scene = Scene::new();
+        let [mut one, mut other] = [1, 3].map(|number| scene.begin(number));
+        assert_eq!(write(&mut one, HEAD), HEAD.len());
+        while fill(&mut one) > 0 {
+            scene.send_all();
+        }
+        // The window of the connection is used up, and one waits for it.
+        assert_eq!(scene.streams.borrow().core.send_window(), 0);
+        assert_eq!(scene.waits(), (1, 0));
+        assert_eq!(write(&mut other, ALONE), ALONE.len());
+    }
+
+    /// Notes who is woken.
+    struct Woken(u32, Arc<Mutex<VecDeque<u32>>>);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push_back(self.0);
+        }
+    }
+
+    #[test]
+    fn who_waits_has_its_turn() {
+        let mut scene = Scene::new();
+        let mut all = [1, 3, 5, 7, 9, 11].map(|number| scene.begin(number));
+        scene.open(1_000_000, &[1, 3, 5, 7, 9, 11]);
+        let woken: Arc<Mutex<VecDeque<u32>>> = Arc::default();
+        let mut had = [0; 6];
+        woken.lock().unwrap().extend([1, 3, 5, 7, 9, 11]);
+        for mux in &mut all {
+            assert_eq!(write(mux, HEAD), HEAD.len());
+        }
+        // Each runs when it is woken, and what is to be sent is sent when nobody is to run.
+        for _ in 0..300 {
+            let Some(number) = woken.lock().unwrap().pop_front() else {
+                scene.send_all();
+                continue;
+            };
+            let place = (number / 2) as usize;
+            let waker = Waker::from(Arc::new(Woken(number, Arc::clone(&woken))));
+            let mut cx = Context::from_waker(&waker);
+            let body = [IoSlice::new(&[b'x'; 100_000])];
+            while let Poll::Ready(taken) = all[place].poll_write(&mut cx, &body) {
+                had[place] += taken.unwrap();
+            }
+        }
+        let (least, most) = (had.iter().min().unwrap(), had.iter().max().unwrap());
+        // Who comes first, and alone, has filled what may wait.
+        assert!(most - least <= AHEAD + 2 * TURN, "{had:?}");
+        assert!(*least > 100_000, "{had:?}");
+    }
+
+    /// Streams end as they wait, or as they have their turn: others go on, and nothing is left of them.
+    #[test]
+    fn who_ends_leaves_its_turn_to_others() {
+        let mut scene = Scene::new();
+        let mut stays = scene.begin(1);
+        scene.open(10_000_000, &[1]);
+        assert_eq!(write(&mut stays, HEAD), HEAD.len());
+        for round in 0..50 {
+            let numbers = [0, 2, 4, 6, 8, 10].map(|it| 3 + round * 12 + it);
+            let mut all = numbers.map(|number| scene.begin(number));
+            assert!(fill(&mut stays) > 0, "{round}");
+            for mux in &mut all {
+                // What may be sent is full already: the head waits too.
+                assert_eq!(write(mux, HEAD), 0, "{round}");
+            }
+            let [a, b, c, rest @ ..] = all;
+            drop((a, rest));
+            scene.send_all();
+            drop((b, c));
+            scene.send_all();
+        }
+        drop(stays);
+        assert_eq!(scene.waits(), (0, 0));
+        assert_eq!(scene.timers.beside(), 0);
     }
 }

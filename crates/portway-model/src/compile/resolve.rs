@@ -72,6 +72,10 @@ impl Convert for Compiler<'_> {
             Reported
         })
     }
+
+    fn name_pattern(&mut self, pattern: &Spanned<String>) -> Result<Pattern, Reported> {
+        self.pattern(pattern).inspect(Pattern::prepare_alike)
+    }
 }
 
 /// The last line of the regex crate's message, which says why; the lines before draw the place.

@@ -188,10 +188,25 @@ pub struct Histogram<const TIMES: u32 = 1> {
 pub type LongHistogram = Histogram<60>;
 
 impl<const TIMES: u32> Histogram<TIMES> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index that is wrong would end the build"
+    )]
+    const BOUNDS: [Duration; BUCKET_BOUNDS.len()] = {
+        let mut bounds = [Duration::ZERO; BUCKET_BOUNDS.len()];
+        let mut at = 0;
+        while at < bounds.len() {
+            let times = TIMES as u64;
+            bounds[at] = Duration::from_micros(BUCKET_BOUNDS[at].0.as_micros() as u64 * times);
+            at += 1;
+        }
+        bounds
+    };
+
     /// Counts a duration; only the worker that owns the shard may.
     #[inline]
     pub fn observe(&self, duration: Duration) {
-        let bucket = BUCKET_BOUNDS.partition_point(|(bound, _)| *bound * TIMES < duration);
+        let bucket = Self::BOUNDS.partition_point(|bound| *bound < duration);
         self.buckets.get(bucket).unwrap_or(&self.beyond).add(1);
         self.sum.add(duration.as_nanos() as u64);
     }
