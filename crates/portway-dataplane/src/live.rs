@@ -530,7 +530,7 @@ pub struct ProcessState {
     /// Streams that are served, less one for each client that has some.
     streams_beside: AtomicU32,
     /// How often somebody found too few descriptors.
-    room_asked: AtomicU32,
+    pub(crate) room_asked: AtomicU32,
     /// What connections and exchanges take.
     pub memory: Memory,
 }
@@ -606,15 +606,6 @@ impl ProcessState {
 
     pub(crate) fn resting(&self) -> u32 {
         self.resting.load(Ordering::Relaxed)
-    }
-
-    /// Has every worker close what only waits.
-    pub(crate) fn ask_for_room(&self) {
-        self.room_asked.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn room_asked(&self) -> u32 {
-        self.room_asked.load(Ordering::Relaxed)
     }
 
     /// True from the beginning of a graceful stop: readiness fails and answers carry `Connection: close`.

@@ -82,6 +82,17 @@ pub(crate) fn room_for_another(process: &ProcessState) -> bool {
     taken.saturating_add(pipe::descriptors()).saturating_add(2) <= limit
 }
 
+impl ProcessState {
+    /// Has every worker close what only waits.
+    pub(crate) fn ask_for_room(&self) {
+        self.room_asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn room_asked(&self) -> u32 {
+        self.room_asked.load(Ordering::Relaxed)
+    }
+}
+
 /// Closes what only waits on this worker, and has the others do the same at their next tick.
 pub(crate) fn make_room(worker: &Worker) {
     worker.process().ask_for_room();
