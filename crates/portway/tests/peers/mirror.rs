@@ -132,6 +132,42 @@ fn copies_are_what_the_target_is_sent() {
 }
 
 #[test]
+fn a_request_is_copied_once_however_often_it_is_tried() {
+    let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
+    let (copies, told) = mirror(|| ());
+    let with = |targets: &str, retries: u32| {
+        let text = text(web, app.port, copies, "'copies'");
+        let one = format!("targets = ['127.0.0.1:{}']", app.port);
+        assert_eq!(text.matches(&one).count(), 1, "{text}");
+        let several = format!("algorithm = 'first'\nretries = {retries}\ntargets = [{targets}]");
+        text.replace(&one, &several)
+    };
+    let both = format!("'127.0.0.1:{dead}', '127.0.0.1:{}'", app.port);
+    let stage = Stage::new(&with(&both, 2));
+    let mut asked = 0;
+    let mut serve = || {
+        for _ in 0..5 {
+            let path = format!("/{asked}");
+            assert_eq!(Client::new(web).ask(&path), "app");
+            let copy = told.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert!(copy.starts_with(&format!("GET {path} ")), "{copy}");
+            asked += 1;
+        }
+    };
+    serve();
+    stage.becomes(&with(&both, 3));
+    serve();
+    // Nobody is there: whether there is a copy of it is no matter to its client.
+    stage.becomes(&with(&format!("'127.0.0.1:{dead}'"), 2));
+    let url = format!("http://127.0.0.1:{web}/lost");
+    assert_eq!(stage.scene.status(&[&url]), "502");
+    let lost = told.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(lost.starts_with("GET /lost "), "{lost}");
+    stage.becomes(&with(&both, 2));
+    serve();
+}
+
+#[test]
 fn a_mirror_that_is_dead_or_hangs_costs_nothing() {
     let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
     let (hangs, told) = mirror(|| thread::sleep(Duration::from_secs(60)));
