@@ -26,18 +26,19 @@ pub enum Stage {
 /// * `method_idempotent`: RFC 9110 section 9.2.2 (GET, HEAD, OPTIONS, TRACE, PUT, DELETE).
 /// * `body_replayable`: all of the body that was taken so far can be sent again (there is none, or it is still held).
 /// * `attempts`: how many were made, the failed one included.
+/// * `unanswered`: how many of them were of the stage [`Stage::Sent`].
 /// * `limit`: how many may be made in all; 1 means no retry.
 ///
 /// "A proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110 section 9.2.2) holds as soon as a byte may have
 /// reached the target. "A client SHOULD NOT automatically retry a failed automatic retry" (the same section) is why
-/// [`Stage::Sent`] is repeated only after the first attempt; a stage before it says something about the connection,
+/// [`Stage::Sent`] is repeated once, whatever failed before; a stage before it says something about the connection,
 /// not about the request, and an attempt with a time of its own was given it so that others may follow: those are bounded by
 /// `limit` alone.
 pub const fn may_retry(
     stage: Stage,
     method_idempotent: bool,
     body_replayable: bool,
-    attempts: u32,
+    (attempts, unanswered): (u32, u32),
     limit: u32,
 ) -> bool {
     if attempts >= limit {
@@ -46,7 +47,7 @@ pub const fn may_retry(
     match stage {
         Stage::Connect => true,
         Stage::ReusedClosedBeforeResponse | Stage::TimedOut => method_idempotent && body_replayable,
-        Stage::Sent => method_idempotent && body_replayable && attempts <= 1,
+        Stage::Sent => method_idempotent && body_replayable && unanswered <= 1,
         Stage::Refused | Stage::ResponseStarted => false,
     }
 }
@@ -103,7 +104,7 @@ mod tests {
     fn table() {
         let check = |stage, idempotent, replayable, attempts, limit, expected| {
             assert_eq!(
-                may_retry(stage, idempotent, replayable, attempts, limit),
+                may_retry(stage, idempotent, replayable, (attempts, attempts), limit),
                 expected,
                 "{stage:?} idempotent={idempotent} replayable={replayable} {attempts}/{limit}"
             );
@@ -127,6 +128,9 @@ mod tests {
         check(Sent, true, false, 1, 3, false);
         check(Sent, false, true, 1, 3, false);
         check(Sent, true, true, 1, 1, false);
+        // What failed before it, and was not sent, is no retry of the request.
+        assert!(may_retry(Sent, true, true, (2, 1), 3));
+        assert!(!may_retry(Sent, true, true, (3, 2), 4));
         // An attempt that had a time of its own: as often as the limit says.
         check(TimedOut, true, true, 2, 3, true);
         check(TimedOut, true, true, 3, 3, false);
@@ -190,7 +194,8 @@ mod tests {
             for bits in 0..4_u32 {
                 let (idempotent, replayable) = (bits & 1 != 0, bits & 2 != 0);
                 for attempts in 1..5 {
-                    let again = may_retry(stage, idempotent, replayable, attempts, 4);
+                    let made = (attempts, attempts);
+                    let again = may_retry(stage, idempotent, replayable, made, 4);
                     assert!(!again || attempts < 4);
                     assert!(!again || stage == Connect || (idempotent && replayable));
                     assert!(!again || stage != ResponseStarted);

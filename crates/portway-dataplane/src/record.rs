@@ -380,6 +380,7 @@ pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fa
         FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
         _ => return false,
     }
+    connection.of_target(at.0, at.1).failed_attempts.add(1);
     true
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Attempts {
     /// A connection that waits in a pool will do.
     pub(crate) pooled: bool,
     made: u32,
+    /// Those that a target may have seen, and left without an answer.
+    unanswered: u32,
 }
 
 /// What the request allows.
@@ -52,6 +54,7 @@ impl Attempts {
             forced: forced && bound.is_some(),
             pooled: true,
             made: 0,
+            unanswered: 0,
         }
     }
 
@@ -100,6 +103,7 @@ impl Attempts {
         let Some((group, parts, _)) = connection.generation.group(self.group) else {
             return false;
         };
+        self.unanswered += u32::from(fault.stage == Some(Stage::Sent));
         if !self.is_allowed(group, fault, request) {
             return false;
         }
@@ -175,7 +179,8 @@ impl Attempts {
         let is_safe = || {
             let limit = group.retries + 1;
             let (idempotent, replayable) = (request.idempotent, request.replayable);
-            may_retry(stage, idempotent, replayable, self.made, limit)
+            let attempts = (self.made, self.unanswered);
+            may_retry(stage, idempotent, replayable, attempts, limit)
         };
         if stage == Stage::Refused {
             // Looked at when it came.

@@ -475,7 +475,7 @@ impl fmt::Display for Event<'_> {
             } => {
                 write!(
                     f,
-                    "target group {target_group} has no usable target; clients get 503"
+                    "target group {target_group} has no usable target: what comes to it is refused, unless another group takes over"
                 )
             }
             Event::TargetResolved {

@@ -6,10 +6,11 @@ use super::limits::{duration_or_zero, given_within};
 use super::process::check_line;
 use super::rules::place_error;
 use crate::action::Weighted;
+use crate::address::{Host, TargetAddress};
 use crate::choice::{Algorithm, CookieValues, HashMethod, StickyCookie};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::draft::GroupDraft;
-use crate::span::Span;
+use crate::draft::{GroupDraft, TargetDraft};
+use crate::span::{Span, Spanned};
 use crate::stage::Named;
 use std::time::Duration;
 
@@ -20,6 +21,29 @@ const BALANCE_FACTOR: (u32, u32) = (101, 65_535);
 const MAX_COOKIE_KEYS: usize = 8;
 
 impl Compiler<'_> {
+    /// Warns of more targets than there are. Names may have any number of them.
+    fn check_is_reached(&mut self, draft: &GroupDraft, enough: Spanned<u32>) {
+        let is_one = |it: &TargetDraft| match &it.address.value {
+            TargetAddress::Tcp { host, .. } => matches!(host, Host::Ip(_)),
+            TargetAddress::Service(_) => false,
+            _ => true,
+        };
+        let there = draft.targets.len();
+        if enough.value as usize <= there || !draft.targets.iter().all(is_one) {
+            return;
+        }
+        let message = format!(
+            "{} targets are to be healthy, and the group has {there}: it never serves while others can",
+            enough.value
+        );
+        let one = Diagnostic::warning(Code::Unused, enough.span, message);
+        let help = match there {
+            0 | 1 => "leave it out: one is enough then".to_owned(),
+            _ => format!("write a number from 1 to {there}, or a share such as `50%`"),
+        };
+        self.found.push(one.help(help));
+    }
+
     pub(super) fn check_choice(&mut self, draft: &GroupDraft) {
         if let Some(enough) = draft.min_healthy {
             let found = &mut self.found;
@@ -27,6 +51,7 @@ impl Compiler<'_> {
             given_within(found, "a number of targets", Some(count), (1, u32::MAX));
             let percent = enough.map(|it| it.percent);
             given_within(found, "a share of targets", Some(percent), (0, 100));
+            self.check_is_reached(draft, count);
         }
         for target in &draft.targets {
             check_line(&mut self.found, "the zone", target.zone.as_ref());

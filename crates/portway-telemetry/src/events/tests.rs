@@ -53,7 +53,7 @@ fn lines() {
         },
         "target_group_down",
         Level::ERROR,
-        "target group app has no usable target; clients get 503",
+        "target group app has no usable target: what comes to it is refused, unless another group takes over",
     );
     check(
         Event::TargetGroupDown {

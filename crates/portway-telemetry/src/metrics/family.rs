@@ -71,6 +71,8 @@ pub enum Family {
     TargetRequests,
     TargetRequestsInFlight,
     TargetConnectFailures,
+    /// `portway_target_failed_attempts_total`
+    TargetFailedAttempts,
     TargetConnections,
     TargetConnectionsReused,
     TargetConnectionsOpen,
@@ -123,7 +125,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 84] = [
+    pub const ALL: [Family; 85] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -185,6 +187,7 @@ impl Family {
         Family::TargetRequests,
         Family::TargetRequestsInFlight,
         Family::TargetConnectFailures,
+        Family::TargetFailedAttempts,
         Family::TargetConnections,
         Family::TargetConnectionsReused,
         Family::TargetConnectionsOpen,
@@ -298,6 +301,7 @@ impl Family {
             Family::GroupTlsTime => ("portway_target_group_tls_handshake_seconds", Histogram, GROUP, "How long TLS handshakes with targets took that succeeded, health checks apart, in seconds; left out where there was none."),
             Family::TargetRequests => ("portway_target_requests_total", Counter, &["target_group", "target", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
             Family::TargetRequestsInFlight => ("portway_target_requests_in_flight", Gauge, TARGET, "Requests, or TCP connections, that the target is serving now, in requests."),
+            Family::TargetFailedAttempts => ("portway_target_failed_attempts_total", Counter, TARGET, "Requests that the target left without an answer, or answered too late or wrongly, whether another target was asked then or not, in requests."),
             Family::TargetConnectFailures => ("portway_target_connect_failures_total", Counter, TARGET, "Connections to the target that did not come about, in connections."),
             Family::TargetConnections => ("portway_target_connections_total", Counter, TARGET, "Connections made to the target, in connections."),
             Family::TargetConnectionsReused => ("portway_target_connections_reused_total", Counter, TARGET, "Requests sent over a connection that was open already, in requests."),

@@ -392,6 +392,7 @@ impl Registry {
             Family::GroupTlsTime => self.group_handshake_time(page),
             Family::TargetRequests => self.target_classes(page),
             Family::TargetRequestsInFlight => self.targets(page, |t| t.requests_in_flight.value()),
+            Family::TargetFailedAttempts => self.targets(page, |t| t.failed_attempts.value()),
             Family::TargetConnectFailures => self.targets(page, |t| t.connect_failures.value()),
             Family::TargetConnections => self.targets(page, |t| t.connections.value()),
             Family::TargetConnectionsReused => self.targets(page, |t| t.connections_reused.value()),

@@ -298,6 +298,8 @@ pub struct TargetMetrics {
     pub requests_in_flight: Gauge,
     /// Connections that did not come about.
     pub connect_failures: Counter,
+    /// Attempts that failed behind the connection.
+    pub failed_attempts: Counter,
     /// Connections made.
     pub connections: Counter,
     /// Requests over a connection that was open already.

@@ -156,6 +156,7 @@ fn golden_text() {
         target.requests.count(101);
         target.requests_in_flight.add(5);
         target.connect_failures.add(2);
+        target.failed_attempts.add(3);
         target.connections.add(4);
         target.connections_reused.add(6);
         target.connections_open.add(3);

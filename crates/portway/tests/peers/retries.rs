@@ -1,6 +1,6 @@
 //! Retries that a group can bear, and requests that wait only as long as there is a place for them.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -412,4 +412,57 @@ fn what_a_target_has_not_done_is_asked_of_another_by_default() {
     let _stage = Stage::new(&text);
     assert_eq!(statuses(web, "/", 1), ["421"]);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// A target that answers once, closes as it is asked again, and then takes requests and answers none.
+fn falters() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut asked = || {
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    if reader.read_line(&mut line).map_or(true, |count| count == 0) {
+                        return;
+                    }
+                }
+            };
+            if number == 0 {
+                asked();
+                let answer = b"HTTP/1.1 200 OK\r\nX-Server: first\r\nContent-Length: 0\r\n\r\n";
+                (&stream).write_all(answer).unwrap();
+            }
+            asked();
+        }
+    });
+    port
+}
+
+/// A connection that waited and was closed tells nothing of the request: it is tried once more elsewhere all the same.
+#[test]
+fn a_pooled_connection_that_is_closed_spends_no_retry_of_the_request() {
+    let (second, web) = (Echo::start("second"), free_port());
+    let ports = [falters(), second.port];
+    let with = |more: &str| {
+        let (listener, group) = (listener("web", web, "app"), group("app", &ports));
+        format!("{listener}{group}algorithm = 'first'\n{more}")
+    };
+    let stage = Stage::new(&with("[process]\nworkers = 1\n"));
+    let mut client = Client::new(web);
+    assert_eq!(client.ask("/"), "first");
+    for retries in [2, 3] {
+        assert_eq!(client.ask("/"), "second");
+        stage.becomes(&with(&format!(
+            "retries = {retries}\n[process]\nworkers = 1\n"
+        )));
+    }
+    // Who has left requests without an answer is named.
+    let failed = format!(
+        "portway_target_failed_attempts_total{{target_group=\"app\",target=\"127.0.0.1:{}\"}} ",
+        ports[0]
+    );
+    assert_eq!(stage.metric(&failed), "2");
 }
