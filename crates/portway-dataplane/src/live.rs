@@ -205,10 +205,10 @@ impl TargetState {
         self.queued.fetch_add(change as u32, Ordering::SeqCst);
     }
 
-    /// True where somebody may have to wait for it: some target of its group has a limit, or the group.
+    /// True where somebody may have to wait for it: it has a limit, or its group as a whole.
     pub fn may_be_waited_for(&self) -> bool {
         let group = self.group.get().and_then(Weak::upgrade);
-        group.is_some_and(|it| it.is_limited())
+        self.most() > 0 || group.is_some_and(|it| it.is_limited_as_a_whole())
     }
 
     /// It is of this group from now on.

@@ -291,7 +291,7 @@ impl GroupParts {
 
     /// True where some target has a limit, or the group.
     pub(crate) fn is_limited(&self) -> bool {
-        self.state.is_limited()
+        self.state.limited.load(Ordering::Relaxed)
     }
 
     /// As [`Self::is_full`], by the limit of the target alone.
@@ -457,9 +457,9 @@ impl GroupState {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// True where some target has a limit, or the group.
-    pub fn is_limited(&self) -> bool {
-        self.limited.load(Ordering::Relaxed)
+    /// True where all of its targets together have a limit.
+    pub(crate) fn is_limited_as_a_whole(&self) -> bool {
+        self.total.most() > 0
     }
 
     /// Says another limit of a target; 0: none.
