@@ -72,7 +72,7 @@ pub(crate) async fn connect(
 /// towards that address.
 ///
 /// # Errors
-/// What the system says: the interface is none of this machine, nobody answers. A [`Lack`]: the address is none of this machine, or
+/// What the system says: the interface is none of this machine, nobody answers. A lack of ours: the address is none of this machine, or
 /// every port that was tried is taken.
 pub async fn connect_from(
     source: &SourceAddress,
