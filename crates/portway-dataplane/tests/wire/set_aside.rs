@@ -120,6 +120,26 @@ fn every_form_of_a_body_is_kept() {
     assert!(found.starts_with("HTTP/1.1 421 No\r\n"), "{found}");
 }
 
+/// One that breaks off, or that only the end of its connection ends, is not kept, and another target is asked all the same.
+#[test]
+fn an_answer_that_is_not_whole_is_tried_again() {
+    let good = Target::saying("good").unwrap();
+    for text in [
+        "HTTP/1.1 421 No\r\nContent-Length: 100\r\n\r\nbad",
+        "HTTP/1.1 421 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n",
+        "HTTP/1.1 421 No\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+        "HTTP/1.1 421 No\r\n\r\nbad",
+    ] {
+        let target = Target::start(move |_, mut wire| {
+            wire.message()?;
+            wire.send(text)
+        })
+        .unwrap();
+        let found = answer("", &[target.address(), good.address()], GET);
+        assert!(found.ends_with("\r\n\r\ngood"), "{text}: {found}");
+    }
+}
+
 /// What is longer than is kept is passed on at once.
 #[test]
 fn a_long_answer_is_not_tried_again() {
@@ -157,6 +177,20 @@ fn what_was_not_done_is_asked_for_once_whatever_failed_before() {
     let all = [dead, one.address(), two.address(), good.address()];
     let found = answer("retries = 3", &all, GET);
     assert!(found.ends_with("\r\n\r\ntoo"), "{found}");
+}
+
+/// A limit of bodies holds for it as for what is passed on at once.
+#[test]
+fn what_was_kept_may_be_too_long() {
+    let dead = Target::refusing().unwrap();
+    let one = saying(&[MISDIRECTED]);
+    for (most, expected) in [(3, "HTTP/1.1 421 "), (2, "HTTP/1.1 500 ")] {
+        let rule = format!(
+            "[[listener.web.rule]]\nactions = [{{ limit_body = {{ request = 100, response = {most} }} }}]\n"
+        );
+        let found = answer(&format!("retries = 1\n{rule}"), &[one.address(), dead], GET);
+        assert!(found.starts_with(expected), "{most}: {found}");
+    }
 }
 
 /// It is a response as any other: rules see it, and it is logged and counted as its target's.

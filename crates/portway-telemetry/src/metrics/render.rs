@@ -167,7 +167,7 @@ pub struct TargetFigures {
     pub ejections: [(&'static str, u64); 5],
     /// Its checks; `None`: it is not checked.
     pub checks: Option<CheckFigures>,
-    /// How many wait for it alone; `None`: it has no limit.
+    /// How many wait for it alone; `None`: nobody ever has to.
     pub queued: Option<u32>,
 }
 

@@ -138,6 +138,13 @@ fn no_spelling_gets_past_an_expression() {
         let said = ask(&stage, web, &["X-Ask: status/200", "X-Right: ann"]);
         assert!(said.contains("x-right: ann"), "{pattern}: {said}");
     }
+    // To the edge of a word `_` is a letter, and `-` is none: what is found as it is written is taken away too.
+    stage.becomes(&text(r"\BOf"));
+    let said = ask(&stage, web, &["X-Ask: status/200", "X_Right_Of: eve"]);
+    assert!(
+        said.contains("X-Server: app\r\n") && !said.contains("eve"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -175,6 +175,10 @@ fn a_group_has_a_limit_over_all_targets_and_workers() {
         });
     };
     queued("10");
+    // Nobody waits for one target alone, and that is said of each: the group has a limit.
+    let alone =
+        format!("portway_target_queued{{target_group=\"app\",target=\"127.0.0.1:{dead}\"}} ");
+    assert_eq!(stage.metric(&alone), "0");
     assert_eq!(gate.most.load(Ordering::SeqCst), 2);
     let reached = "portway_limit_reached_total{limit=\"target_group_connections\"} ";
     assert_ne!(stage.metric(reached), "0");
