@@ -631,6 +631,9 @@ pub struct Target {
     pub resolved: Option<String>,
     /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
     pub health: String,
+    /// Its health is checked; one that is not counts as healthy.
+    #[serde(default = "is_checked_unless_said")]
+    pub checked: bool,
     /// Why, in words.
     pub reason: String,
     /// Since when, seconds since 1970.
@@ -643,8 +646,30 @@ pub struct Target {
     pub checks_failed: u64,
     /// Requests or connections that it is serving now.
     pub in_flight: u32,
+    /// Those that wait for it and take no other.
+    #[serde(default)]
+    pub queued: u32,
     /// Its share.
     pub weight: u16,
+}
+
+fn is_checked_unless_said() -> bool {
+    true
+}
+
+impl Target {
+    /// The word for its health that people are shown.
+    pub fn shown_health(&self) -> &str {
+        shown_health(&self.health, self.checked)
+    }
+}
+
+/// The word for the health of a target that people are shown: what nobody checks is not called healthy.
+pub(crate) fn shown_health(health: &str, is_checked: bool) -> &str {
+    match health {
+        "healthy" if !is_checked => "not checked",
+        word => word,
+    }
 }
 
 /// A check of a target.
@@ -740,6 +765,7 @@ impl From<control::TargetStatus> for Target {
             address: target.address,
             resolved: target.resolved,
             health: target.health.to_owned(),
+            checked: target.is_checked,
             reason: target.reason,
             since: seconds(target.since),
             last_check: target.last_check.map(|check| Check {
@@ -749,6 +775,7 @@ impl From<control::TargetStatus> for Target {
             checks_passed: target.checks_passed,
             checks_failed: target.checks_failed,
             in_flight: target.in_flight,
+            queued: target.queued,
             weight: target.weight,
         }
     }

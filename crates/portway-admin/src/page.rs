@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use crate::json;
 use portway_control::status::{GroupStatus, ListenerStatus, ProcessStatus, Status, TargetStatus};
 
 /// Seconds between two looks of a browser that shows the page.
@@ -17,8 +18,8 @@ h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2rem 0 .4re
 p { margin: .2rem 0; color: var(--soft) } p.summary { color: var(--text); margin-top: .8rem; font-size: 1.05rem; font-weight: 600 }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th { font-weight: 600; font-size: .85rem; color: var(--soft) } .n { text-align: right; font-variant-numeric: tabular-nums }
-.healthy { color: var(--good) } .unhealthy, p.unhealthy { color: var(--bad); font-weight: 600 } .initial, .draining { color: var(--wait) } .unused, .unchecked { color: var(--soft) }
-tr.marked td { background: var(--mark) } h2 .unhealthy { font-size: .9rem }
+.healthy { color: var(--good) } .unhealthy, p.unhealthy { color: var(--bad); font-weight: 600 } .initial, .draining, .queued { color: var(--wait) } .unused, .unchecked { color: var(--soft) }
+tr.marked td { background: var(--mark) } h2 .unhealthy, h2 .queued { font-size: .9rem }
 code { font-size: .92em }
 ";
 
@@ -93,13 +94,14 @@ fn summary(out: &mut String, groups: &[GroupStatus]) -> fmt::Result {
     }
 }
 
-/// The word for the health of a target and its class: what nobody checks is not called healthy.
+/// The word for the health of a target and its class.
 fn shown_health(target: &TargetStatus) -> (&'static str, &'static str) {
-    match target.health {
-        "healthy" if !target.is_checked => ("not checked", "unchecked"),
-        "ejected" => ("ejected", "unhealthy"),
-        word => (word, word),
-    }
+    let class = match target.health {
+        "healthy" if !target.is_checked => "unchecked",
+        "ejected" => "unhealthy",
+        word => word,
+    };
+    (json::shown_health(target.health, target.is_checked), class)
 }
 
 fn process(out: &mut String, process: &ProcessStatus) -> fmt::Result {
@@ -157,9 +159,12 @@ fn target_group(out: &mut String, group: &GroupStatus) -> fmt::Result {
             " <span class=unhealthy>{down} of {all} unhealthy</span>"
         )?;
     }
+    if group.queued > 0 {
+        write!(out, " <span class=queued>{} queued</span>", group.queued)?;
+    }
     out.write_str(
         "</h2><table><tr><th>target<th>address<th>health<th>why<th>since\
-         <th class=n>in flight<th class=n>weight</tr>",
+         <th class=n>in flight<th class=n>queued<th class=n>weight</tr>",
     )?;
     let targets = group.targets.iter();
     let (troubled, well): (Vec<_>, Vec<_>) = targets.partition(|it| is_down(it));
@@ -172,7 +177,7 @@ fn target_group(out: &mut String, group: &GroupStatus) -> fmt::Result {
         };
         write!(
             out,
-            "{row}<td>{}<td><code>{}</code><td class={class}>{word}<td>{}<td>{}<td class=n>{}<td class=n>{}</tr>",
+            "{row}<td>{}<td><code>{}</code><td class={class}>{word}<td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",
             Escaped(&target.name),
             Escaped(&address(target)),
             Escaped(&target.reason),
@@ -180,6 +185,7 @@ fn target_group(out: &mut String, group: &GroupStatus) -> fmt::Result {
                 .duration_since(target.since)
                 .unwrap_or_default()),
             target.in_flight,
+            target.queued,
             target.weight,
         )?;
     }
@@ -253,6 +259,7 @@ mod tests {
                 checks_passed: 0,
                 checks_failed: 0,
                 in_flight: 0,
+                queued: 2,
                 weight: 1,
             };
         // Each target in a group of its own, and all of them in the last.
@@ -267,7 +274,7 @@ mod tests {
             })
             .collect();
         groups.push(GroupStatus {
-            queued: 0,
+            queued: 3,
             tags: Vec::new(),
             name: "all".to_owned(),
             protocol: "http",
@@ -332,8 +339,10 @@ mod tests {
                 "<title>2 down – Portway<",
                 "2 of 4 targets unhealthy",
                 "group group1 <span class=unhealthy>1 of 1 unhealthy<",
-                "group all <span class=unhealthy>1 of 2 unhealthy<",
+                "group all <span class=unhealthy>1 of 2 unhealthy</span> <span class=queued>3 queued<",
+                "<th class=n>in flight<th class=n>queued<th",
                 "<tr class=marked><td>app1",
+                "<td class=n>0<td class=n>2<td class=n>1</tr>",
                 "<tr><td>app0",
                 "group group0<",
             ],

@@ -177,6 +177,8 @@ pub struct TargetStatus {
     pub checks_failed: u64,
     /// Requests or connections that it is serving now.
     pub in_flight: u32,
+    /// Those that wait for it and take no other.
+    pub queued: u32,
     /// Its share now.
     pub weight: u16,
 }
@@ -340,6 +342,7 @@ fn target(watched: &WatchedTarget) -> TargetStatus {
         checks_passed: health.passed,
         checks_failed: health.failed,
         in_flight: watched.state.in_flight(),
+        queued: watched.state.queued(),
         weight: u16::try_from(watched.weight()).unwrap_or(u16::MAX),
     }
 }

@@ -364,7 +364,9 @@ async fn tcp(
     let from = target.and_then(|target| target.source.as_ref());
     let watch = keep_alive::towards(group, target);
     let socket = match from {
-        None if watch.is_none() => TcpStream::connect(address).await?,
+        None if watch.is_none() => {
+            source::unless_itself(TcpStream::connect(address).await?, address)?
+        }
         from => {
             let watched = |socket: &TcpSocket| match &watch {
                 Some(watch) => keep_alive::watch(socket, watch),
@@ -375,7 +377,7 @@ async fn tcp(
                 None => {
                     let socket = source::socket_to(address)?;
                     watched(&socket)?;
-                    socket.connect(address).await?
+                    source::unless_itself(socket.connect(address).await?, address)?
                 }
             }
         }

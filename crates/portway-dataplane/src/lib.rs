@@ -106,5 +106,5 @@ pub use connect::unix_path;
 pub use quota::random as seed;
 pub use record::refusal_codes;
 pub use scarce::is_of_ours;
-pub use source::connect_from;
+pub use source::{connect_from, unless_itself};
 pub use track::now as stick_time;

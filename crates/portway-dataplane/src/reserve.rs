@@ -13,7 +13,8 @@ use portway_core::priority::Priority;
 use portway_model::choice::RetryTo;
 use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::metrics::{GroupMetrics, Limit, TargetMetrics};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -222,12 +223,16 @@ async fn wait(
         seen: generation.plane.number,
         given: None,
     };
+    // Ticks are too coarse for what is as short as queues are; who waits is rare, and may have a timer of its own. That of the
+    // connection ends the wait where it is cut off, or the whole exchange is over.
+    let mut over = pin!(tokio::time::sleep(patience));
     let result = poll_fn(|cx| match wait.poll(cx, tried) {
         Poll::Ready(reserved) => Poll::Ready(reserved.ok_or(Fault::no_target())),
-        Poll::Pending => connection
-            .timer
-            .poll(cx)
-            .map(|()| Err(Fault::queue_timeout())),
+        Poll::Pending => match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => connection.timer.poll(cx),
+        }
+        .map(|()| Err(Fault::queue_timeout())),
     })
     .await;
     connection.timer.set_queued(false);

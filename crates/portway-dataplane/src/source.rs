@@ -64,7 +64,27 @@ pub(crate) async fn connect(
     }
     bind(&socket, *from)?;
     prepare(&socket)?;
-    socket.connect(to).await
+    unless_itself(socket.connect(to).await?, to)
+}
+
+/// Ports below this one the system chooses for nobody.
+const LOWEST_CHOSEN: u16 = 1024;
+
+/// The connection, unless it leads to itself: the system may choose for it the very port of this machine that it goes to, where nobody
+/// listens (a simultaneous open with itself, RFC 9293 section 3.5).
+///
+/// # Errors
+/// It does: nobody listens there.
+pub fn unless_itself(stream: TcpStream, to: SocketAddr) -> io::Result<TcpStream> {
+    match to.port() >= LOWEST_CHOSEN && meets_itself(&stream, to)? {
+        true => Err(Errno::CONNREFUSED.into()),
+        false => Ok(stream),
+    }
+}
+
+fn meets_itself(stream: &TcpStream, to: SocketAddr) -> io::Result<bool> {
+    let from = stream.local_addr()?;
+    Ok((from.port(), from.ip()) == (to.port(), to.ip()))
 }
 
 /// A connection to this address that comes from there. A source of the other family says nothing of its address. Of several
@@ -211,9 +231,11 @@ async fn connect_by(
     prepare(&socket)?;
     let connected = socket.connect(to).await;
     let stream = connected.map_err(|error| not_connected(error, port))?;
+    if port == 0 {
+        return Ok(unless_itself(stream, to)?);
+    }
     let may_meet_itself = address.is_none_or(|ip| ip == to.ip()) && port == to.port();
-    if may_meet_itself && stream.local_addr()? == to {
-        // Nobody listens there: the system has connected the socket with itself.
+    if may_meet_itself && meets_itself(&stream, to)? {
         return Err(io::Error::from(Errno::CONNREFUSED).into());
     }
     Ok(stream)
@@ -332,6 +354,28 @@ mod tests {
         let (error, count) = tried(&source([127, 0, 0, 9], to.port(), to.port()), to);
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(count, 1);
+    }
+
+    /// The system gives out ports of one parity first, one after the other: some of so many connections gets the one that it goes to.
+    #[test]
+    fn the_system_connects_no_one_with_itself() {
+        let ports = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let first: u16 = ports.split_whitespace().next().unwrap().parse().unwrap();
+        let free = (first..).step_by(2).skip(1000);
+        let mut free = free.filter_map(|port| TcpListener::bind(("127.0.0.9", port)).ok());
+        let to = free.next().unwrap().local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for _ in 0..60_000 {
+                let connected = TcpStream::connect(to).await;
+                let connected = connected.and_then(|stream| unless_itself(stream, to));
+                let refused = connected.unwrap_err().kind();
+                assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+            }
+        });
     }
 
     #[test]

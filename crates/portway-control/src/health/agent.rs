@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use portway_core::agent::{AgentAnswer, AgentOrder};
 use portway_core::health::Failure;
-use portway_dataplane::connect_from;
+use portway_dataplane::{connect_from, unless_itself};
 use portway_model::check::CheckWord;
 use portway_model::snapshot::Agent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,7 +69,7 @@ async fn ask(agent: &Agent, target: &WatchedTarget) -> Result<Vec<u8>, Failure> 
     let address = SocketAddr::new(ip, place.port.unwrap_or(agent.port));
     let connecting = async {
         match &target.target.source {
-            None => TcpStream::connect(address).await,
+            None => unless_itself(TcpStream::connect(address).await?, address),
             Some(source) => connect_from(source, address, |_| Ok(())).await,
         }
     };

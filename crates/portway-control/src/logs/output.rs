@@ -115,7 +115,7 @@ pub(super) struct Output {
 
 enum Writer {
     Stream(Lines),
-    Udp(UdpSocket, SocketAddr),
+    Udp(Udp),
     Unix(UnixDatagram, PathBuf),
     Tcp(Tcp, SyslogFraming),
     Collector(Box<Collector>),
@@ -161,9 +161,7 @@ impl Output {
                 };
                 tcp.write(&counted, gives_up)
             }
-            Writer::Udp(socket, to) => {
-                each_datagram(messages, |message| socket.send_to(message, *to))
-            }
+            Writer::Udp(udp) => udp.write(messages),
             Writer::Unix(socket, path) => {
                 each_datagram(messages, |message| send_to_path(socket, path, message))
             }
@@ -257,13 +255,7 @@ impl Writer {
             Place::Descriptor(number) => Writer::Stream(Lines::to(descriptor(*number)?)),
             Place::Udp(host, port) => {
                 let to = resolve(host, *port)?;
-                let from: SocketAddr = match to {
-                    SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                    SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-                };
-                let socket = UdpSocket::bind(from)?;
-                socket.set_nonblocking(true)?;
-                Writer::Udp(socket, to)
+                Writer::Udp(Udp::new(to))
             }
             Place::Tcp(host, port, framing) => {
                 Writer::Tcp(Tcp::new(resolve(host, *port)?), *framing)
@@ -311,6 +303,77 @@ pub(super) fn unwritable(place: &Place, error: &io::Error) -> String {
         _ => error.to_string(),
     };
     format!("cannot write the access log `{}`: {reason}", path.display())
+}
+
+/// What sends to a syslog server over UDP. Its socket is connected: so the system tells of a port that nobody listens on, which the
+/// server's machine answers to one message, when the next is sent.
+struct Udp {
+    to: SocketAddr,
+    /// Another one is made after an error: this machine may have come to have another address.
+    socket: Option<UdpSocket>,
+}
+
+impl Udp {
+    fn new(to: SocketAddr) -> Self {
+        Self { to, socket: None }
+    }
+
+    /// The error says how many messages were lost, as far as the network tells; those of before that it tells of only now are
+    /// among them.
+    fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
+        let (mut lost, mut last) = (0, None);
+        let mut note = |error| {
+            lost += 1;
+            last = Some(error);
+        };
+        for message in messages.each() {
+            match self.send(message) {
+                // It is the one before that was refused, and this one has not left.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    note(error);
+                    self.send(message).map_or_else(&mut note, drop);
+                }
+                Err(error) => note(error),
+                Ok(_) => {}
+            }
+        }
+        // What is on this machine has refused the last one already.
+        let refused = self.socket.as_ref().map(UdpSocket::take_error);
+        if let Some(Ok(Some(error))) = refused {
+            note(error);
+        }
+        last.map_or(Ok(()), |error| Err((lost, error)))
+    }
+
+    fn send(&mut self, message: &[u8]) -> io::Result<usize> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.connected()?,
+        };
+        let sent = socket.send(message);
+        let stays = sent.as_ref().map_or_else(
+            |error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock
+                )
+            },
+            |_| true,
+        );
+        self.socket = stays.then_some(socket);
+        sent
+    }
+
+    fn connected(&self) -> io::Result<UdpSocket> {
+        let from: SocketAddr = match self.to {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(from)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(self.to)?;
+        Ok(socket)
+    }
 }
 
 /// A stream to a syslog server, made when there is something to send.

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portway_admin::client;
 use portway_admin::json::{
     Certificate, CircuitBreaker, Draining, Earlier, RevocationList, Status as Shown, Target,
+    TargetGroup,
 };
 
 use super::table;
@@ -89,6 +90,7 @@ fn as_text(status: &Shown) -> String {
         "ADDRESS",
         "HEALTH",
         "IN FLIGHT",
+        "QUEUED",
         "WHY",
     ])];
     for group in &status.target_groups {
@@ -97,13 +99,19 @@ fn as_text(status: &Shown) -> String {
                 group.name.clone(),
                 it.name.clone(),
                 address(it),
-                it.health.clone(),
+                it.shown_health().to_owned(),
                 it.in_flight.to_string(),
+                it.queued.to_string(),
                 it.reason.clone(),
             ]);
         }
     }
     text.push_str(&table(&targets));
+    let queues = queues(&status.target_groups);
+    if queues.len() > 1 {
+        text.push('\n');
+        text.push_str(&table(&queues));
+    }
     let certificates = certificates(&status.certificates, &status.revocation_lists);
     if certificates.len() > 1 {
         text.push('\n');
@@ -160,6 +168,20 @@ fn certificates(all: &[Certificate], lists: &[RevocationList]) -> Vec<Vec<String
             let why = "revocation list".to_owned();
             rows.push(vec!["-".to_owned(), list.issuer.clone(), expires, why]);
         }
+    }
+    rows
+}
+
+/// Target groups that somebody waits for.
+fn queues(groups: &[TargetGroup]) -> Vec<Vec<String>> {
+    let mut rows = vec![row(["TARGET GROUP", "QUEUED", "OF THEM FOR ONE TARGET"])];
+    for it in groups.iter().filter(|it| it.queued > 0) {
+        let alone: u32 = it.targets.iter().map(|it| it.queued).sum();
+        rows.push(vec![
+            it.name.clone(),
+            it.queued.to_string(),
+            alone.to_string(),
+        ]);
     }
     rows
 }

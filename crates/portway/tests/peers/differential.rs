@@ -232,7 +232,7 @@ fn answers_an_end(address: SocketAddr) {
     stream.read_to_end(&mut Vec::new()).ok();
 }
 
-fn unclaimed_udp_port() -> u16 {
+pub(crate) fn unclaimed_udp_port() -> u16 {
     let socket = std::net::UdpSocket::bind(local(0)).unwrap();
     socket.local_addr().unwrap().port()
 }

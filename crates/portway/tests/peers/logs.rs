@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::differential::unclaimed_udp_port;
 use crate::echo::Echo;
 use crate::stage::{Client, group, listener};
 use crate::support::{PATIENCE, PORTWAY, Scene, eventually, free_port, local};
@@ -281,6 +282,39 @@ fn a_unix_socket_of_syslog_is_late_dies_and_comes_back() {
         assert!(line.starts_with("<134>"), "{line}");
         drop(server);
         fs::remove_file(&path).unwrap();
+        until_lost(&stage, web, &place);
+    }
+}
+
+/// Nobody acknowledges a datagram, but a machine says that nobody listens: such records count as lost, and that is told once.
+#[test]
+fn a_syslog_server_over_udp_is_late_dies_and_comes_back() {
+    let (one, web, port) = (Echo::start("one"), free_port(), unclaimed_udp_port());
+    let to = format!("{{ to = 'syslog:127.0.0.1:{port}' }}");
+    let place = format!("127.0.0.1:{port}");
+    let stage = Stage::with(Scene::new(), &text(web, one.port, &to), &[]);
+    until_lost(&stage, web, &place);
+    let told = format!("access log {place} lost ");
+    let why = eventually("that is told", || {
+        let log = stage.first.log();
+        log.lines()
+            .find(|line| line.contains(&told))
+            .map(str::to_owned)
+    });
+    assert!(why.contains("Connection refused"), "{why}");
+    until_lost(&stage, web, &place);
+    let log = stage.first.log();
+    assert_eq!(log.matches(&told).count(), 1, "{log}");
+    for asked in ["/first", "/second"] {
+        let server = UdpSocket::bind(local(port)).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let line = until_it_arrives(web, asked, || {
+            let mut message = [0; 2_000];
+            let length = server.recv(&mut message).ok()?;
+            Some(String::from_utf8(message[..length].to_vec()).unwrap())
+        });
+        assert!(line.starts_with("<134>"), "{line}");
+        drop(server);
         until_lost(&stage, web, &place);
     }
 }

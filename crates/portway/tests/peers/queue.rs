@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::agents::Agent;
 use crate::stage::{Client, Stage, group, listener};
@@ -175,6 +175,21 @@ fn a_group_has_a_limit_over_all_targets_and_workers() {
         });
     };
     queued("10");
+    let printed = stage.command(&["status"]).stdout;
+    let row = printed
+        .lines()
+        .skip_while(|it| !it.contains("OF THEM FOR ONE TARGET"));
+    let row = row
+        .clone()
+        .nth(1)
+        .map(|it| it.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(row, Some(vec!["app", "10", "0"]), "{printed}");
+    let admin = format!("http://{}/", stage.portway.admin);
+    let page = stage.scene.curl(&["-s", &admin]).good();
+    assert!(
+        page.contains("<span class=queued>10 queued</span>"),
+        "{page}"
+    );
     // Nobody waits for one target alone, and that is said of each: the group has a limit.
     let alone =
         format!("portway_target_queued{{target_group=\"app\",target=\"127.0.0.1:{dead}\"}} ");
@@ -262,6 +277,35 @@ fn who_waits_for_a_target_that_goes_down_is_served_by_another() {
     a.open.store(true, Ordering::SeqCst);
     assert!(busy.answer().starts_with("http/1.1 200 "));
     stage.portway.stop();
+}
+
+/// The time of a queue is not told by ticks, of which one alone is longer.
+#[test]
+fn who_waits_does_so_for_no_longer_than_was_said() {
+    let (gate, web) = (Gate::default(), free_port());
+    let target = gate.target();
+    let stage = Stage::new(&format!(
+        "{}[target_group.app]\ntargets = [{{ address = '127.0.0.1:{target}', max_connections = 1 }}]\n\
+         retries = 0\ntimeouts.queue = '20ms'\n",
+        listener("web", web, "app"),
+    ));
+    let mut busy = comes(web);
+    gate.arrived(1);
+    let waited = || {
+        let began = Instant::now();
+        let answer = comes(web).answer();
+        assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+        began.elapsed()
+    };
+    let all: Vec<Duration> = (0..8).map(|_| waited()).collect();
+    let least = Duration::from_millis(20);
+    assert!(all.iter().all(|it| *it >= least), "{all:?}");
+    // A busy machine may be late for some of them.
+    assert!(all.iter().any(|it| *it < least * 3), "{all:?}");
+    let faults = "portway_listener_faults_total{listener=\"web\",fault=\"queue_timeout\"} ";
+    assert_eq!(stage.metric(faults), "8");
+    gate.open.store(true, Ordering::SeqCst);
+    assert!(busy.answer().starts_with("http/1.1 200 "));
 }
 
 /// What waits in the queue of the group `app`.

@@ -58,6 +58,16 @@ fn the_status_says_what_was_said_by_command() {
     let printed = stage.command(&["status"]).stdout;
     let row = printed.lines().find(|it| it.contains(" a ")).unwrap();
     assert!(row.contains("weight 0 by command"), "{printed}");
+    // What nobody checks is not called healthy, here as on the page.
+    let admin = format!("http://{}/", stage.portway.admin);
+    let page = stage.scene.curl(&["-s", &admin]).good();
+    assert!(page.contains("<td class=unchecked>not checked"), "{page}");
+    assert!(row.contains("  not checked  "), "{printed}");
+    assert!(!printed.contains("  healthy  "), "{printed}");
+    assert_eq!(
+        (&a["health"], &a["checked"]),
+        (&"healthy".into(), &false.into())
+    );
     // All of it is taken back.
     ask(&socket, "set weight app/a 100%");
     ask(&socket, "set server app/b state ready");

@@ -281,13 +281,14 @@ impl Live {
             .iter()
             .map(|(group, it)| {
                 let sign = if is_well(it) { " " } else { "!" };
-                let why = match it.in_flight {
-                    0 => it.reason.clone(),
-                    busy => format!("{busy} in flight, {}", it.reason),
-                };
+                let counts = [(it.in_flight, "in flight"), (it.queued, "queued")];
+                let counts = counts.iter().filter(|(count, _)| *count > 0);
+                let counts = counts.map(|(count, what)| format!("{count} {what}, "));
+                let why = format!("{}{}", counts.collect::<String>(), it.reason);
                 let since = span((self.now - it.since).max(0.0));
                 let target = cut(&format!("{group}/{}", it.name), name);
-                let line = format!("{sign} {target:name$} {:9} {since:>7}  {why}", it.health);
+                let health = it.shown_health();
+                let line = format!("{sign} {target:name$} {health:11} {since:>7}  {why}");
                 look.marked(&cut(&line, look.width), !is_well(it))
             })
             .collect();
@@ -387,7 +388,8 @@ mod tests {
             ],
             "target_groups": [ { "name": "app", "protocol": "http", "queued": 4, "targets": [
                 { "name": "10.0.0.1:80", "address": "10.0.0.1:80", "resolved": null, "health": "healthy", "reason": "checks pass",
-                  "since": 94_000.0, "last_check": null, "checks_passed": 1, "checks_failed": 0, "in_flight": 3, "weight": 1 },
+                  "since": 94_000.0, "last_check": null, "checks_passed": 1, "checks_failed": 0, "in_flight": 3, "queued": 2,
+                  "weight": 1 },
                 { "name": "10.0.0.2:80", "address": "10.0.0.2:80", "resolved": null, "health": "unhealthy",
                   "reason": "connection refused (3 times in a row)", "since": 94_700.0, "last_check": null,
                   "checks_passed": 1, "checks_failed": 3, "in_flight": 0, "weight": 1 },
@@ -436,8 +438,8 @@ a-listener-w… 127.0.0.1:90…      0       0      0      0        -        -
 TARGET GROUP  TARGETS UP      BUSY   REQ/S  QUEUE  5XX/S      P50      P99
 app           1 of 2             3     12k      4      3   1.2 ms    1.5 s
 
-! app/10.0.0.2:80                    unhealthy  1m 24s  connection refused (3 t…
-  app/10.0.0.1:80                    healthy    13m 4s  3 in flight, checks pass";
+! app/10.0.0.2:80                    unhealthy    1m 24s  connection refused (3…
+  app/10.0.0.1:80                    healthy      13m 4s  3 in flight, 2 queued…";
         assert_eq!(live().lines(PLAIN).join("\n"), expected);
     }
 
