@@ -10,6 +10,7 @@ use portway_core::coding;
 use portway_core::evaluate::Facts;
 use portway_core::http1::{Known, Method, ResponseBody, ResponseFraming, Version};
 use portway_model::compression::{Compression, CompressionRules, ContentCoding};
+use portway_telemetry::metrics::{Compressed, GroupMetrics, ListenerMetrics};
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -33,20 +34,27 @@ const ZSTD_WINDOW: u32 = 18;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     writer: Writer,
+    counted: Counted,
     /// Its window, and what it has made.
     _memory: Held,
 }
 
 impl Encoder {
-    fn new(coding: ContentCoding, buffers: &Rc<Buffers>) -> io::Result<Self> {
+    fn new(coding: ContentCoding, counted: Counted, buffers: &Rc<Buffers>) -> io::Result<Self> {
         Ok(Self {
             writer: Writer::new(coding)?,
+            counted,
             _memory: Held::new(buffers, weight(coding)),
         })
     }
 
     /// Takes more of the body.
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        let is_identity = matches!(self.writer, Writer::Identity(_));
+        self.counted.add(|it| match is_identity {
+            true => it.bypassed.add(data.len() as u64),
+            false => it.bytes_in.add(data.len() as u64),
+        });
         self.writer.write(data)
     }
 
@@ -57,12 +65,50 @@ impl Encoder {
 
     /// Ends the body.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.counted.add(|it| it.responses.add(1));
         self.writer.finish()
     }
 
-    /// What was made since it was last asked for.
-    pub(crate) fn made(&mut self) -> &mut Vec<u8> {
-        self.writer.made()
+    /// Bytes that were made and are not taken.
+    pub(crate) fn here(&mut self) -> usize {
+        self.writer.made().len()
+    }
+
+    /// Hands over what was made.
+    pub(crate) fn take(&mut self, into: impl FnOnce(&[u8])) {
+        let made = self.writer.made();
+        into(made);
+        let bytes = made.len() as u64;
+        made.clear();
+        if !matches!(self.writer, Writer::Identity(_)) {
+            self.counted.add(|it| it.bytes_out.add(bytes));
+        }
+    }
+}
+
+/// Where it is counted what becomes of a response.
+#[derive(Debug)]
+struct Counted {
+    listener: Arc<ListenerMetrics>,
+    group: Option<Arc<GroupMetrics>>,
+}
+
+impl Counted {
+    fn of(x: &Exchange<'_>) -> Self {
+        let connection = x.connection;
+        let listener = connection.shard().listener(connection.listener.index());
+        let group = x.attempt.group.map(|id| connection.of_group(id));
+        Self {
+            listener: Arc::clone(listener),
+            group: group.cloned(),
+        }
+    }
+
+    fn add(&self, count: impl Fn(&Compressed)) {
+        count(&self.listener.compressed);
+        if let Some(group) = &self.group {
+            count(&group.compressed);
+        }
     }
 }
 
@@ -256,7 +302,7 @@ pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Op
     if worker.process().memory_level() > Level::Free {
         return None;
     }
-    let encoder = Encoder::new(coding, &worker.buffers).ok()?;
+    let encoder = Encoder::new(coding, Counted::of(x), &worker.buffers).ok()?;
     if coding != ContentCoding::Identity {
         fields_of(x, coding);
     }

@@ -441,7 +441,7 @@ impl Transfer {
             return Ok(());
         };
         encoder.write(data).map_err(|_| Broken::Encoder)?;
-        let enough = encoder.made().len() >= ENOUGH;
+        let enough = encoder.here() >= ENOUGH;
         buffer.consume(std::mem::take(&mut self.data) + std::mem::take(&mut self.gap));
         if enough {
             self.encode(|_| Ok(()))?;
@@ -457,8 +457,8 @@ impl Transfer {
         };
         with(encoder).map_err(|_| Broken::Encoder)?;
         self.held_back = false;
-        let made = encoder.made();
-        if made.is_empty() {
+        let here = encoder.here();
+        if here == 0 {
             return Ok(());
         }
         if self.head_sent == self.head.len() {
@@ -466,14 +466,13 @@ impl Transfer {
             self.head_sent = 0;
         }
         if self.chunked_out {
-            write_chunk_head(&mut self.head, made.len());
+            write_chunk_head(&mut self.head, here);
         }
-        self.head.extend_from_slice(made);
+        encoder.take(|made| self.head.extend_from_slice(made));
         if self.chunked_out {
             self.head.extend_from_slice(b"\r\n");
         }
-        self.body_bytes += made.len() as u64;
-        made.clear();
+        self.body_bytes += here as u64;
         Ok(())
     }
 

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use portway_control::figures::{
-    BackendFigures, CheckFigures, Figures, FrontendFigures, ProcessFigures, ProxyFigures,
-    RateFigures, ServerFigures, ServerStatus,
+    BackendFigures, CheckFigures, CompressedTotals, Figures, FrontendFigures, ProcessFigures,
+    ProxyFigures, RateFigures, ServerFigures, ServerStatus,
 };
 
 use super::asked::Outcome;
@@ -329,7 +329,8 @@ fn frontend(
         &requests,
     )?;
     out.write_str("<td><td>")?;
-    bytes(out, totals.received_bytes, totals.sent_bytes)?;
+    let compressed = compression(&totals.compressed);
+    bytes(out, totals.received_bytes, (totals.sent_bytes, &compressed))?;
     write!(
         out,
         "<td class=g>{}<td>{}<td class=g>{}<td><td><td class=g><td>",
@@ -372,7 +373,7 @@ fn server(
         grouped(totals.selections),
         last(it.last_session)
     )?;
-    bytes(out, totals.received_bytes, totals.sent_bytes)?;
+    bytes(out, totals.received_bytes, (totals.sent_bytes, ""))?;
     write!(out, "<td class=g><td>{}", grouped(totals.denied_responses))?;
     out.write_str("<td class=g>")?;
     failures(out, &totals.failures)?;
@@ -497,7 +498,8 @@ fn backend(
         grouped(it.selections),
         last(it.last_session)
     )?;
-    bytes(out, totals.received_bytes, totals.sent_bytes)?;
+    let compressed = compression(&totals.compressed);
+    bytes(out, totals.received_bytes, (totals.sent_bytes, &compressed))?;
     write!(
         out,
         "<td class=g>{}<td>{}<td class=g>",
@@ -567,12 +569,31 @@ fn sessions(
     }
 }
 
-fn bytes(out: &mut String, received: u64, sent: u64) -> fmt::Result {
-    write!(
-        out,
-        "<td class=g>{}<td>{}",
-        grouped(received),
-        grouped(sent)
+fn bytes(out: &mut String, received: u64, (sent, details): (u64, &str)) -> fmt::Result {
+    write!(out, "<td class=g>{}", grouped(received))?;
+    match details {
+        "" => write!(out, "<td>{}", grouped(sent)),
+        _ => write!(
+            out,
+            "<td><span title=\"{details}\">{}</span>",
+            grouped(sent)
+        ),
+    }
+}
+
+/// What compression made of responses; nothing where there were none.
+fn compression(it: &CompressedTotals) -> String {
+    if it.responses + it.bytes_in + it.bypassed == 0 {
+        return String::new();
+    }
+    let percent = (it.bytes_out * 100).checked_div(it.bytes_in).unwrap_or(0);
+    format!(
+        "Compressed: {} responses, {} bytes to {} ({percent} %), {} bytes saved; {} bytes went around it",
+        grouped(it.responses),
+        grouped(it.bytes_in),
+        grouped(it.bytes_out),
+        grouped(it.bytes_in.saturating_sub(it.bytes_out)),
+        grouped(it.bypassed),
     )
 }
 

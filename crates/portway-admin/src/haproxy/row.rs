@@ -1,7 +1,7 @@
 //! A row of statistics: what [`portway_control::figures`] says of a frontend, a server or a backend, by column.
 //!
-//! A column that has no meaning for a row is left empty, as HAProxy leaves it; what Portway does not have (compression,
-//! a cache, HTTP/2 to targets) is 0 where HAProxy would count it.
+//! A column that has no meaning for a row is left empty, as HAProxy leaves it; what Portway does not have (a cache,
+//! HTTP/2 to targets) is 0 where HAProxy would count it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use portway_control::figures::{
     AgentFigures, BackendFigures, CheckFigures, CheckWord, FrontendFigures, ProxyFigures,
     RateFigures, ServerFigures, ServerStatus,
 };
-use portway_control::figures::{FailureTotals, TargetTotals, Times};
+use portway_control::figures::{CompressedTotals, FailureTotals, TargetTotals, Times};
 
 use super::field::{Field, Tags, Value};
 
@@ -174,6 +174,13 @@ impl Row {
         self.u64(Field::SrvAbrt, failures.target_aborts);
     }
 
+    fn compressed(&mut self, compressed: &CompressedTotals) {
+        self.u64(Field::CompIn, compressed.bytes_in);
+        self.u64(Field::CompOut, compressed.bytes_out);
+        self.u64(Field::CompByp, compressed.bypassed);
+        self.u64(Field::CompRsp, compressed.responses);
+    }
+
     fn times(&mut self, times: &Times) {
         let all = [
             (Field::Qtime, Field::QtimeMax, times.queue),
@@ -230,12 +237,7 @@ pub(crate) fn frontend(proxy: &ProxyFigures, it: &FrontendFigures) -> Row {
     row.u32(Field::RateLim, it.session_rate_limit);
     row.rate((Field::ReqRate, Field::ReqRateMax), it.request_rate);
     row.u64(Field::ReqTot, it.requests());
-    row.zero(&[
-        Field::CompIn,
-        Field::CompOut,
-        Field::CompByp,
-        Field::CompRsp,
-    ]);
+    row.compressed(&totals.compressed);
     row.rate((Field::ConnRate, Field::ConnRateMax), it.session_rate);
     row.u64(Field::ConnTot, totals.connections);
     row.u64(Field::Dcon, totals.denied_connections);
@@ -468,12 +470,7 @@ pub(crate) fn backend(proxy: &ProxyFigures, it: &BackendFigures) -> Row {
     row.rate((Field::Rate, Field::RateMax), it.session_rate);
     row.last_session(it.last_session);
     row.times(&it.times);
-    row.zero(&[
-        Field::CompIn,
-        Field::CompOut,
-        Field::CompByp,
-        Field::CompRsp,
-    ]);
+    row.compressed(&totals.compressed);
     row.zero(&[Field::Wrew, Field::Eint]);
     row.u64(Field::Connect, it.connections.0);
     row.u64(Field::Reuse, it.connections.1);

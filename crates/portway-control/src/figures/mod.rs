@@ -34,7 +34,7 @@ use rates::Rate;
 pub(crate) use server::{agent_figures, check_figures};
 
 pub use portway_model::check::CheckWord;
-pub use portway_telemetry::metrics::{FailureTotals, TargetTotals, Times};
+pub use portway_telemetry::metrics::{CompressedTotals, FailureTotals, TargetTotals, Times};
 pub use server::{AgentFigures, CheckFigures, ServerFigures, ServerStatus};
 
 /// How often totals are looked at.

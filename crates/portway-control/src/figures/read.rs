@@ -345,6 +345,7 @@ fn since_listener(mut from: ListenerTotals, zero: ListenerTotals) -> ListenerTot
         internal_errors
     );
     less_classes(&mut from.requests, &zero.requests);
+    from.compressed = from.compressed.since(zero.compressed);
     from
 }
 
@@ -366,6 +367,7 @@ fn since_group(mut from: GroupTotals, zero: GroupTotals) -> GroupTotals {
         redispatches
     );
     less_classes(&mut from.answers, &zero.answers);
+    from.compressed = from.compressed.since(zero.compressed);
     from
 }
 

@@ -47,6 +47,9 @@ pub enum Family {
     ListenerTlsFailures,
     ListenerTlsResumptions,
     ListenerTlsTime,
+    ListenerCompressedResponses,
+    ListenerUncompressedBytes,
+    ListenerCompressedBytes,
     ListenerMirrored,
     ListenerTokens,
     ListenerProofs,
@@ -56,6 +59,9 @@ pub enum Family {
     GroupRuleRequests,
     GroupReceivedBytes,
     GroupSentBytes,
+    GroupCompressedResponses,
+    GroupUncompressedBytes,
+    GroupCompressedBytes,
     GroupRetries,
     GroupRetriesRefused,
     /// `portway_target_group_retried_failures_total`
@@ -125,7 +131,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 85] = [
+    pub const ALL: [Family; 91] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -166,6 +172,9 @@ impl Family {
         Family::ListenerTlsFailures,
         Family::ListenerTlsResumptions,
         Family::ListenerTlsTime,
+        Family::ListenerCompressedResponses,
+        Family::ListenerUncompressedBytes,
+        Family::ListenerCompressedBytes,
         Family::ListenerMirrored,
         Family::ListenerTokens,
         Family::ListenerProofs,
@@ -175,6 +184,9 @@ impl Family {
         Family::GroupRuleRequests,
         Family::GroupReceivedBytes,
         Family::GroupSentBytes,
+        Family::GroupCompressedResponses,
+        Family::GroupUncompressedBytes,
+        Family::GroupCompressedBytes,
         Family::GroupRetries,
         Family::GroupRetriesRefused,
         Family::GroupRetriedFailures,
@@ -281,6 +293,9 @@ impl Family {
             Family::ListenerTlsFailures => ("portway_listener_tls_handshake_failures_total", Counter, &["listener", "reason"], "TLS handshakes with clients that failed, by reason, in handshakes; reasons that did not occur are left out."),
             Family::ListenerTlsResumptions => ("portway_listener_tls_resumptions_total", Counter, LISTENER, "TLS handshakes with clients that resumed a session, in handshakes."),
             Family::ListenerTlsTime => ("portway_listener_tls_handshake_seconds", Histogram, LISTENER, "How long TLS handshakes with clients took that succeeded, in seconds; left out where there was none."),
+            Family::ListenerCompressedResponses => ("portway_listener_compressed_responses_total", Counter, LISTENER, "Responses that were compressed to their end, in responses; left out where none was compressed."),
+            Family::ListenerUncompressedBytes => ("portway_listener_uncompressed_bytes_total", Counter, LISTENER, "Content of responses before it was compressed, without that of responses that were not, in bytes; left out as above."),
+            Family::ListenerCompressedBytes => ("portway_listener_compressed_bytes_total", Counter, LISTENER, "What compression made of that content, in bytes; left out as above."),
             Family::ListenerMirrored => ("portway_listener_mirrored_requests_total", Counter, &["listener", "result"], "Copies of requests for other groups, answered, failed or dropped, in requests."),
             Family::ListenerProofs => ("portway_listener_digest_proofs_total", Counter, &["listener", "result"], "Proofs of Digest authorization that rules asked for, by what was found of them, in requests; what did not occur is left out."),
             Family::ListenerTokens => ("portway_listener_tokens_total", Counter, &["listener", "result"], "Tokens that rules asked for, by what was found of them, in requests; what did not occur is left out."),
@@ -290,6 +305,9 @@ impl Family {
             Family::GroupRuleRequests => ("portway_target_group_rule_requests_total", Counter, &["target_group", "rule"], "Requests by the rule of the target group that decided them: it answered, refused or closed them, or chose their target; in requests. Rules are called, and left out, as those of listeners are; requests that no rule of the group decided are in none."),
             Family::GroupReceivedBytes => ("portway_target_group_received_bytes_total", Counter, GROUP, "Received from clients, in requests and TCP connections that went to the group, without TLS, in bytes."),
             Family::GroupSentBytes => ("portway_target_group_sent_bytes_total", Counter, GROUP, "Sent to clients, in requests and TCP connections that went to the group, without TLS, in bytes."),
+            Family::GroupCompressedResponses => ("portway_target_group_compressed_responses_total", Counter, GROUP, "Responses of the group that were compressed to their end, in responses; left out where none was compressed."),
+            Family::GroupUncompressedBytes => ("portway_target_group_uncompressed_bytes_total", Counter, GROUP, "Content of the group's responses before it was compressed, without that of responses that were not, in bytes; left out as above."),
+            Family::GroupCompressedBytes => ("portway_target_group_compressed_bytes_total", Counter, GROUP, "What compression made of that content, in bytes; left out as above."),
             Family::GroupRetries => ("portway_target_group_retries_total", Counter, GROUP, "Attempts after the first one, in attempts."),
             Family::GroupRetriesRefused => ("portway_target_group_retries_refused_total", Counter, GROUP, "Attempts that did not follow because the budget of retries was spent, in attempts."),
             Family::GroupRetriedFailures => ("portway_target_group_retried_failures_total", Counter, &["target_group", "reason"], "Attempts that failed and were followed by another, by what failed, in attempts; reasons that did not occur are left out."),

@@ -11,6 +11,7 @@
 //! Sets of labels are bounded by the configuration and by closed lists; nothing that a client sends becomes a label.
 
 mod cell;
+mod compressed;
 mod family;
 mod figures;
 mod handshake;
@@ -28,6 +29,7 @@ pub use cell::{
     AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, LongHistogram,
     SharedCounter,
 };
+pub use compressed::{Compressed, CompressedTotals};
 use family::PerLimit;
 pub use family::{Drained, Family, Kind, Limit, NameResult, OcspResult};
 pub use figures::{CheckFigures, LogFigures, TableFigures};

@@ -348,6 +348,9 @@ impl Registry {
                     page.histogram_if_any(&[name], blocks.map(|l| &l.tls_handshake_time));
                 }
             }
+            Family::ListenerCompressedResponses
+            | Family::ListenerUncompressedBytes
+            | Family::ListenerCompressedBytes => self.listeners_compressed(page),
             Family::ListenerMirrored => self.mirrored(page),
             Family::ListenerTokens => {
                 self.results(page, &Tokens::RESULTS, |l, at| l.tokens.value(at));
@@ -373,6 +376,9 @@ impl Registry {
             }
             Family::GroupReceivedBytes => self.groups(page, |g| g.received_bytes.value()),
             Family::GroupSentBytes => self.groups(page, |g| g.sent_bytes.value()),
+            Family::GroupCompressedResponses
+            | Family::GroupUncompressedBytes
+            | Family::GroupCompressedBytes => self.groups_compressed(page),
             Family::GroupRetries => self.groups(page, |g| g.retries.total()),
             Family::GroupRetriesRefused => self.groups(page, |g| g.retries_refused.value()),
             Family::GroupRetriedFailures => self.retried_failures(page),
@@ -623,7 +629,7 @@ impl Registry {
     }
 
     /// Each listener with its counters in every shard.
-    fn by_listener(
+    pub(super) fn by_listener(
         &self,
     ) -> impl Iterator<Item = (&str, impl Iterator<Item = &ListenerMetrics> + Clone)> {
         let mut seen = HashSet::new();
@@ -668,7 +674,7 @@ impl Registry {
 /// The text of one family.
 pub(super) struct Page<'a> {
     out: &'a mut String,
-    family: Family,
+    pub(super) family: Family,
 }
 
 impl Page<'_> {

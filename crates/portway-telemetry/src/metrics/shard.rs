@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cell::{Average, Counter, Gauge, Histogram, Level, LongHistogram};
+use super::compressed::Compressed;
 use super::family::{Limit, PerLimit};
 use super::handshake::HandshakeFailures;
 use super::retries::Retries;
@@ -106,6 +107,8 @@ pub struct ListenerMetrics {
     pub denied_responses: Counter,
     /// Connections that a rule refused.
     pub denied_connections: Counter,
+    /// Responses that were compressed.
+    pub compressed: Compressed,
     /// Copies of requests for other groups.
     pub mirrored: Mirrored,
     /// Tokens of requests.
@@ -258,6 +261,8 @@ pub struct GroupMetrics {
     pub failures: Failures,
     /// Attempts at another target than the first.
     pub redispatches: Counter,
+    /// Responses that were compressed.
+    pub compressed: Compressed,
 }
 
 /// What may go wrong on the way to a target, as HAProxy counts it.

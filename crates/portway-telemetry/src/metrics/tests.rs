@@ -132,6 +132,9 @@ fn golden_text() {
         listener.requests.count(999);
         listener.received_bytes.add(1_000);
         listener.sent_bytes.add(5_000);
+        listener.compressed.responses.add(2);
+        listener.compressed.bytes_in.add(4_000);
+        listener.compressed.bytes_out.add(900);
         listener.refused(1);
         listener.fault(FaultCode::RefusedRequest("te_and_cl"));
         listener.tls_handshakes_ok.add(2);

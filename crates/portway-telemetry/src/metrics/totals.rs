@@ -2,6 +2,7 @@
 
 use super::Registry;
 use super::cell::{AVERAGED, Average};
+use super::compressed::CompressedTotals;
 use super::shard::{Averages, Failures, StatusClasses};
 use crate::record::FaultCode;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct ListenerTotals {
     pub request_errors: u64,
     /// Mistakes of Portway's.
     pub internal_errors: u64,
+    /// Responses that were compressed.
+    pub compressed: CompressedTotals,
 }
 
 impl ListenerTotals {
@@ -77,6 +80,8 @@ pub struct GroupTotals {
     pub retries: u64,
     /// Those of them at another target.
     pub redispatches: u64,
+    /// Responses that were compressed.
+    pub compressed: CompressedTotals,
 }
 
 /// What was counted for a target.
@@ -180,6 +185,7 @@ impl Registry {
             sum.denied_requests += block.denied_requests.value();
             sum.denied_responses += block.denied_responses.value();
             sum.denied_connections += block.denied_connections.value();
+            sum.compressed.add(&block.compressed);
             for fault in FaultCode::ALL {
                 let count = block.fault_count(fault.index());
                 match fault {
@@ -213,6 +219,7 @@ impl Registry {
             sum.failures.add(&block.failures);
             sum.retries += block.retries.total();
             sum.redispatches += block.redispatches.value();
+            sum.compressed.add(&block.compressed);
         }
         sum.sessions_open = at_least_zero(open);
         sum.sessions_peak = at_least_zero(peak).max(sum.sessions_open);

@@ -362,3 +362,85 @@ fn states_are_changed_on_the_page() {
         "{html}"
     );
 }
+
+/// Both run this file.
+fn compressing(www: u16, up: u16) -> String {
+    format!(
+        "defaults
+    mode http
+    timeout client 5s
+    timeout server 5s
+    timeout connect 2s
+frontend www
+    bind 127.0.0.1:{www}
+    stats enable
+    stats uri /statistics
+    use_backend same if {{ path_beg /same }}
+    default_backend app
+backend app
+    compression algo gzip
+    compression type text/plain
+    server a 127.0.0.1:{up}
+backend same
+    compression algo identity
+    compression type text/plain
+    server a 127.0.0.1:{up}
+"
+    )
+}
+
+#[test]
+fn compression_is_counted_as_haproxy_counts_it() {
+    let scene = Scene::new();
+    let [up, ours, theirs] = [(); 3].map(|()| free_port());
+    let part = "All work and no play. ".repeat(50);
+    let long = part.repeat(4);
+    let block = format!(
+        "server {{ listen 127.0.0.1:{up}; default_type text/plain; set $part \"{part}\";
+         location / {{ return 200 \"$part$part$part$part\"; }} }}"
+    );
+    let _target = scene.nginx(up, &block);
+    scene.file("ours.cfg", compressing(ours, up));
+    let file = scene.file("theirs.cfg", compressing(theirs, up));
+    let portway = scene.portway_with(&["ours.cfg"]);
+    let _haproxy = scene.serve(theirs, "haproxy", &["-db", "-f", file.to_str().unwrap()]);
+    let counted = |www: u16| {
+        for (path, accepts) in [
+            ("/", "gzip"),
+            ("/", "gzip"),
+            ("/", "br"),
+            ("/same", "identity"),
+            ("/same", "gzip"),
+        ] {
+            let accepts = format!("Accept-Encoding: {accepts}");
+            scene.status(&["-H", &accepts, &format!("http://127.0.0.1:{www}{path}")]);
+        }
+        let table = table(&scene, www);
+        let rows = [("www", "FRONTEND"), ("app", "BACKEND"), ("same", "BACKEND")];
+        rows.map(|(proxy, name)| {
+            let row = &table[&(proxy.into(), name.into())];
+            let number = |column: &str| row[column].parse::<u64>().unwrap();
+            let out = number("comp_out");
+            assert!(out * 4 <= number("comp_in"), "{proxy}: {out}");
+            assert_eq!(out > 0, number("comp_in") > 0, "{proxy}");
+            ["comp_in", "comp_byp", "comp_rsp"].map(number)
+        })
+    };
+    let (counts, expected) = (counted(ours), counted(theirs));
+    assert_eq!(counts, expected);
+    let all = 2 * long.len() as u64;
+    assert_eq!((counts[0][0], counts[1][0]), (all, all));
+    let page = scene.curl(&[&format!("http://127.0.0.1:{ours}/statistics")]);
+    assert!(page.good().contains("Compressed: "));
+    // And in figures of our own.
+    let url = format!("http://{}/metrics", portway.admin);
+    let text = scene.curl(&["-s", &url]).good();
+    for line in [
+        format!("portway_listener_uncompressed_bytes_total{{listener=\"www\"}} {all}"),
+        format!("portway_target_group_uncompressed_bytes_total{{target_group=\"app\"}} {all}"),
+    ] {
+        assert!(text.contains(&line), "{line}");
+    }
+    let none = "portway_target_group_compressed_bytes_total{target_group=\"same\"}";
+    assert!(!text.contains(none));
+}
