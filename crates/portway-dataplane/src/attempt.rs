@@ -6,12 +6,41 @@
 
 use crate::deadline::NewTimeouts;
 use crate::exchange::Exchange;
+use crate::group::Generation;
 use crate::policy::Side;
 use crate::record::LogWish;
 use crate::reply;
+use portway_model::name::Name;
 use portway_model::snapshot::GroupId;
 use std::cell::Cell;
 use std::time::Duration;
+
+/// Targets that an exchange is known to have tried before its last one; of more the first are.
+pub(crate) const EARLIER_TARGETS: usize = 16;
+
+/// The names of the targets of attempts before the last, in order. An exchange with one attempt keeps nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier(Vec<Name>);
+
+impl Earlier {
+    /// Another attempt follows the one at this target.
+    #[cold]
+    pub(crate) fn push(&mut self, generation: &Generation, (group, target): (GroupId, usize)) {
+        let group = generation.group(group);
+        let target = group.and_then(|(group, ..)| group.targets.get(target));
+        if let Some(target) = target.filter(|_| self.0.len() < EARLIER_TARGETS) {
+            self.0.push(target.name.clone());
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn names(&self) -> &[Name] {
+        &self.0
+    }
+}
 
 /// The attempt that is being made or was made last.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
 //! early return cannot forget it.
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Earlier};
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
@@ -93,6 +93,8 @@ pub(crate) struct Scratch {
     /// What the response is given beside what rules on it say.
     pub(crate) given: Option<Box<Given>>,
     pub(crate) mirrors: Mirrors,
+    /// Targets that were tried before the one of now.
+    pub(crate) earlier: Earlier,
     pub(crate) trace: Option<TraceContext>,
     /// The step of it that this one belongs to; dashes where it is the first. Counts only beside `trace`.
     pub(crate) parent_span: [u8; 16],
@@ -121,6 +123,7 @@ impl Scratch {
         self.given = None;
         self.set_aside = SetAside::default();
         self.mirrors.clear();
+        self.earlier.clear();
         self.trace = None;
     }
 }

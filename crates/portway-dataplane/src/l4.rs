@@ -427,6 +427,9 @@ async fn upstream<'c>(
         });
         let reserved = reserved.await?;
         let target = reserved.target;
+        if let Some(before) = passed.target {
+            passed.earlier.push(&connection.generation, (group, before));
+        }
         if group != reserved.group {
             group = reserved.group;
             passed.group = Some(group);

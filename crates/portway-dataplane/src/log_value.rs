@@ -169,6 +169,7 @@ impl<'a> Subject<'a> {
                 out.extend_from_slice(group.unwrap_or(self.listener()).as_bytes());
             }
             LogValue::Server => out.extend_from_slice(self.server().as_bytes()),
+            LogValue::TargetsAttempted => self.write_attempted(out),
             LogValue::TlsVersion => {
                 let tls = self.connection().tls.as_deref();
                 out.extend_from_slice(tls.map_or("", |tls| tls.version).as_bytes());
@@ -279,6 +280,23 @@ impl<'a> Subject<'a> {
         let chosen = self.group();
         let target = chosen.and_then(|(group, _, target)| group.targets.get(target?));
         target.map_or("<NOSRV>", |target| target.name.as_str())
+    }
+
+    /// The targets that were tried; the one that was waited for in vain is none of them.
+    fn write_attempted(self, out: &mut Vec<u8>) {
+        let (at, earlier) = match self {
+            Subject::Exchange(x) => (x.attempt.group.zip(x.attempt.target), &x.scratch.earlier),
+            Subject::Connection(_, passed) => (passed.group.zip(passed.target), &passed.earlier),
+        };
+        for name in earlier.names() {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b", ");
+        }
+        let last = at.and_then(|(group, target)| {
+            let (group, ..) = self.connection().generation.group(group)?;
+            group.targets.get(target)
+        });
+        out.extend_from_slice(last.map_or("", |it| it.name.as_str()).as_bytes());
     }
 
     fn retries(self) -> i64 {

@@ -1,5 +1,6 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
+use crate::attempt::Earlier;
 use crate::connection::{Connection, TlsDetails};
 use crate::exchange::{Exchange, How, Ledger};
 use crate::fault::Fault;
@@ -300,7 +301,7 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: Duration) -> Record<'a> {
     record
 }
 
-fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a> {
+fn upstream_of<'a>(connection: &'a Connection, x: &'a Exchange<'_>) -> Upstream<'a> {
     let Some((group, parts, _)) = x
         .attempt
         .group
@@ -315,6 +316,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
         target: target.map(|target| target.name.as_str()),
         address: place.and_then(|target| parts.targets.get(target)?.address()),
         attempts: x.ledger.attempts,
+        earlier: x.scratch.earlier.names(),
         status: x.attempt.status,
         connection_reused: x.attempt.reused,
     }
@@ -518,6 +520,8 @@ pub(crate) struct Passed {
     pub(crate) group: Option<portway_model::snapshot::GroupId>,
     pub(crate) target: Option<usize>,
     pub(crate) attempts: u32,
+    /// Targets that were tried before the one of now.
+    pub(crate) earlier: Earlier,
     /// How long it took until a target was connected.
     pub(crate) connected: Option<std::time::Duration>,
     /// How long it took until it left the queue, where it came to one.
@@ -550,6 +554,7 @@ impl Passed {
             group: None,
             target: None,
             attempts: 0,
+            earlier: Earlier::default(),
             connected: None,
             queued: None,
             queue_positions: (0, 0),
@@ -658,7 +663,7 @@ fn write_failed(subject: Subject<'_>, failed: &str, out: &mut Vec<u8>) {
 fn connection_record<'a>(
     connection: &'a Connection,
     listener: &'a Listener,
-    passed: &Passed,
+    passed: &'a Passed,
 ) -> ConnectionRecord<'a> {
     let start = connection.worker.wall(passed.started);
     let peer = connection.peer;
@@ -688,6 +693,7 @@ fn connection_record<'a>(
                 .target
                 .and_then(|target| states.targets.get(target)?.address()),
             attempts: passed.attempts,
+            earlier: passed.earlier.names(),
             status: None,
             connection_reused: false,
         };

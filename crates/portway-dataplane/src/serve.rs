@@ -509,6 +509,9 @@ fn begin_attempt(x: &mut Exchange<'_>, attempts: &mut Attempts, group: GroupId, 
     attempts.begin();
     x.ledger.attempts = attempts.made();
     x.ledger.reserved.get_or_insert(x.ledger.started.elapsed());
+    if let Some(before) = x.attempt.group.zip(x.attempt.target) {
+        x.scratch.earlier.push(&x.connection.generation, before);
+    }
     x.attempt = Attempt {
         group: Some(group),
         target: Some(target),

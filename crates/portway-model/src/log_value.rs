@@ -63,6 +63,9 @@ pub enum LogValue {
     Retries,
     /// The same, with `+` before it where another target took over (`%rc`).
     RetriesMarked,
+    /// The names of the targets that were tried, with `, ` between them, the last one last, as nginx lists them in `$upstream_addr`;
+    /// of more than 17 the first 16 and the last.
+    TargetsAttempted,
     /// How it ended: the fault's code, `-` without one.
     Termination,
     /// HAProxy's four letters for how it ended; two for a TCP connection (`%tsc`).
@@ -184,6 +187,7 @@ impl LogValue {
                     | LogValue::ListenerTransport
                     | LogValue::Backend
                     | LogValue::Server
+                    | LogValue::TargetsAttempted
                     | LogValue::RuleFile
                     | LogValue::RuleLine
                     | LogValue::TlsVersion

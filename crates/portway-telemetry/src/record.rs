@@ -4,6 +4,7 @@
 //! access log escapes it. What is unknown is `None` or empty, never invented.
 
 use portway_model::log::RecordPart;
+use portway_model::name::Name;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -109,6 +110,8 @@ pub struct Upstream<'a> {
     pub address: Option<SocketAddr>,
     /// Attempts made; 0 if Portway answered by itself.
     pub attempts: u32,
+    /// The names of the targets of attempts before the last, in order; as many as are kept.
+    pub earlier: &'a [Name],
     /// What it answered in the last attempt, whatever the client was told.
     pub status: Option<u16>,
     /// The last attempt used a connection that was open already.
@@ -185,7 +188,7 @@ impl<'a> Record<'a> {
 
 impl Upstream<'_> {
     fn leave_out_target(&mut self) {
-        (self.target, self.address) = (None, None);
+        (self.target, self.address, self.earlier) = (None, None, &[]);
     }
 }
 

@@ -289,6 +289,7 @@ pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("status", LogValue::Status),
     ("retries", LogValue::Retries),
     ("retries_marked", LogValue::RetriesMarked),
+    ("targets_attempted", LogValue::TargetsAttempted),
     ("termination", LogValue::Termination),
     ("termination_letters", LogValue::TerminationLetters),
     ("termination_short", LogValue::TerminationShort),

@@ -264,6 +264,7 @@ fn kind_of_log(log: LogValue) -> Kind {
         | LogValue::ListenerTransport
         | LogValue::Backend
         | LogValue::Server
+        | LogValue::TargetsAttempted
         | LogValue::RuleFile
         | LogValue::RuleLine
         | LogValue::TlsVersion

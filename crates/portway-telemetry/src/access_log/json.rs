@@ -47,7 +47,7 @@ const fn http(name: &'static str, form: &'static str, meaning: &'static str) -> 
 }
 
 /// Every key, in the order of the line.
-pub const KEYS: [Key; 37] = [
+pub const KEYS: [Key; 38] = [
     both(
         "time",
         "string, RFC 3339, UTC, milliseconds",
@@ -130,6 +130,11 @@ pub const KEYS: [Key; 37] = [
         "attempts",
         "number",
         "attempts made; 0 if Portway answered by itself",
+    ),
+    both(
+        "targets_attempted",
+        "array of strings",
+        "names of the targets that were tried, where there was more than one attempt, the last one last; of more than 17 the first 16 and the last",
     ),
     both(
         "target_connection_reused",
@@ -266,6 +271,16 @@ impl Line<'_> {
             upstream.address,
         );
         self.number(key!("attempts"), u64::from(upstream.attempts));
+        if let ([_, ..], Some(last)) = (upstream.earlier, upstream.target) {
+            self.key(key!("targets_attempted"));
+            self.out.push(b'[');
+            for name in upstream.earlier {
+                self.quoted(name.as_str());
+                self.out.push(b',');
+            }
+            self.quoted(last);
+            self.out.push(b']');
+        }
         if upstream.attempts > 0 {
             self.boolean(key!("target_connection_reused"), upstream.connection_reused);
         }
@@ -290,6 +305,12 @@ impl Line<'_> {
             }
             self.out.push(b'"');
         }
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.out.push(b'"');
+        string(text.as_bytes(), self.out);
+        self.out.push(b'"');
     }
 
     fn key(&mut self, key: &[u8]) {

@@ -1,5 +1,6 @@
 //! Golden lines, and what holds for every line.
 
+use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
@@ -7,6 +8,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::record::{Durations, FaultCode, Tls, Upstream};
+use portway_model::name::Name;
+
+static EARLIER: OnceLock<Vec<Name>> = OnceLock::new();
 
 fn full() -> Record<'static> {
     let start = UNIX_EPOCH + Duration::from_millis(971_186_136_042);
@@ -35,6 +39,7 @@ fn full() -> Record<'static> {
         target: Some("app1"),
         address: "[2001:db8::1]:8080".parse().ok(),
         attempts: 2,
+        earlier: EARLIER.get_or_init(|| vec![Name::new("app2")]),
         status: Some(200),
         connection_reused: true,
     };
@@ -79,7 +84,7 @@ fn golden_json() {
             r#""version":"HTTP/1.1","request_id":"018f-1","#,
             r#""trace_id":"4bf9","span_id":"00f0","status":200,"bytes_in":120,"bytes_out":2500,"#,
             r#""body_bytes_in":0,"body_bytes_out":2326,"target_group":"app","target":"app1","#,
-            r#""target_address":"2001:db8::1","target_port":8080,"attempts":2,"target_connection_reused":true,"#,
+            r#""target_address":"2001:db8::1","target_port":8080,"attempts":2,"targets_attempted":["app2","app1"],"target_connection_reused":true,"#,
             r#""request_head_seconds":0.000015,"queue_seconds":0.000000,"connect_seconds":0.001234,"#,
             r#""response_head_seconds":1.500000,"total_seconds":61.000000,"#,
             r#""fault":"bad_response:bare_lf","user_agent":"Mozilla/5.0","#,
@@ -200,7 +205,7 @@ fn golden_connections() {
         concat!(
             r#"{"time":"2000-10-10T13:55:36.042Z","kind":"tcp","listener":"raw","client":"203.0.113.7","#,
             r#""client_port":51234,"local_port":8800,"bytes_in":17,"bytes_out":42,"target_group":"app","#,
-            r#""target":"app1","target_address":"2001:db8::1","target_port":8080,"attempts":2,"#,
+            r#""target":"app1","target_address":"2001:db8::1","target_port":8080,"attempts":2,"targets_attempted":["app2","app1"],"#,
             r#""target_connection_reused":true}"#
         ),
     );

@@ -553,6 +553,7 @@ impl Choices {
             LogValue::ListenerTransport,
             LogValue::Backend,
             LogValue::Server,
+            LogValue::TargetsAttempted,
             LogValue::RuleFile,
             LogValue::RuleLine,
             LogValue::TlsVersion,

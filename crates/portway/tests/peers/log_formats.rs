@@ -169,3 +169,52 @@ fn lines_and_messages_are_as_the_file_of_now_says() {
         }
     }
 }
+
+/// Of requests and of streams; where nobody else was tried nothing is said.
+#[test]
+fn who_was_tried_before_is_named() {
+    let (one, [web, raw, plain]) = (Echo::start("one"), [(); 3].map(|()| free_port()));
+    let dead = [free_port(), free_port()];
+    let log = |format: &str, name: &str| {
+        format!("access_log = {{ format = '{format}', to = 'file:{name}.log' }}\n")
+    };
+    let value = "${log(targets_attempted)}";
+    let text = [
+        listener("web", web, "app"),
+        log("json", "web"),
+        listener("raw", raw, "app"),
+        log(value, "raw"),
+        "protocol = 'tcp'\n".to_owned(),
+        listener("plain", plain, "alone"),
+        log("json", "plain"),
+        group("app", &[dead[0], dead[1], one.port]),
+        "algorithm = 'first'\n".to_owned(),
+        group("alone", &[one.port]),
+    ];
+    let stage = Stage::new(&text.concat());
+    for port in [web, raw, plain] {
+        assert_eq!(Client::new(port).ask("/"), "one");
+    }
+    let line = |name: &str| {
+        let file = stage.scene.path(&format!("{name}.log"));
+        eventually("it is in the file", || {
+            let all = fs::read_to_string(&file).unwrap_or_default();
+            all.lines().next().map(str::to_owned)
+        })
+    };
+    let all = [dead[0], dead[1], one.port].map(|port| format!("127.0.0.1:{port}"));
+    let record = |name: &str| serde_json::from_str::<serde_json::Value>(&line(name)).unwrap();
+    let named = record("web");
+    assert_eq!(
+        named["targets_attempted"],
+        serde_json::json!(all),
+        "{named}"
+    );
+    assert_eq!(
+        (&named["attempts"], &named["target"]),
+        (&3.into(), &all[2].clone().into())
+    );
+    assert_eq!(line("raw"), all.join(", "));
+    let alone = record("plain");
+    assert_eq!(alone.get("targets_attempted"), None, "{alone}");
+}
