@@ -24,6 +24,7 @@ use portway_model::alike::is_alike;
 use portway_model::authorize::{Authorize, Trust};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
@@ -79,6 +80,7 @@ pub(crate) async fn ask(
             wire: &wire,
             most: asked.answer_bytes as usize,
             patience: Duration::MAX,
+            asked: &Cell::new(None),
         };
         let asking = pin!(subrequest::ask(x.connection, &ask));
         while_there(downstream, group.abort_on_close, asking).await

@@ -2,7 +2,7 @@
 //!
 //! A copy is made of what is sent to the request's own target, when that is about to be sent, and goes its own way from there: a
 //! task of the worker with timers of its own, which nobody waits for. Its answer is thrown away. A worker has a bounded number of
-//! them on their way; beyond that, copies are dropped and counted.
+//! them on their way; beyond that, copies are dropped and counted. One whose target a reload takes away ends then.
 
 use crate::body::Patience;
 use crate::buffer::BUFFER_BYTES;
@@ -21,10 +21,13 @@ use portway_model::mirror::Mirror;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Limit, ListenerMetrics};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Copies that a worker has on their way: with head and answer each takes up to some 160 KiB beside its body. A mirror that
@@ -161,6 +164,7 @@ impl Copy {
     }
 
     async fn go(self, place: Place, metrics: Arc<ListenerMetrics>) {
+        let asked = Cell::new(None);
         let ask = Ask {
             group: self.group,
             key: self.key,
@@ -171,14 +175,47 @@ impl Copy {
             wire: &self.wire,
             most: ANSWER_BYTES,
             patience: MIRRORED_FOR,
+            asked: &asked,
         };
-        let answered = subrequest::ask(&self.connection, &ask).await.is_ok();
+        self.connection.timer.set_looks_around();
+        let mut asking = pin!(subrequest::ask(&self.connection, &ask));
+        let answered = poll_fn(|cx| match asking.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.is_ok()),
+            Poll::Pending if self.is_left(asked.get()) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
         let counter = match answered {
             true => &metrics.mirrored.answered,
             false => &metrics.mirrored.failed,
         };
         counter.add(1);
         drop(place);
+    }
+
+    /// True where the configuration of now has not the group, or not the target that is asked: a mirror that hung and was taken away
+    /// must not keep the places of copies for the one that took over.
+    fn is_left(&self, asked: Option<(GroupId, usize)>) -> bool {
+        let Connection {
+            generation, worker, ..
+        } = &self.connection;
+        if worker.is_current(generation) {
+            return false;
+        }
+        let (id, target) = asked.map_or((self.group, None), |(id, target)| (id, Some(target)));
+        let Some((_, parts, _)) = generation.group(id) else {
+            return true;
+        };
+        let now = worker.generation();
+        let groups = &now.plane.groups;
+        let Some(here) = groups
+            .iter()
+            .find(|it| Arc::ptr_eq(&it.state, &parts.state))
+        else {
+            return true;
+        };
+        let target = target.and_then(|target| parts.targets.get(target));
+        target.is_some_and(|target| !here.targets.iter().any(|it| Arc::ptr_eq(it, target)))
     }
 }
 

@@ -17,6 +17,7 @@ use portway_core::http1::{
 };
 use portway_core::retry::Stage;
 use portway_model::snapshot::GroupId;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) most: usize,
     /// How long an answer may take, where its group would wait longer.
     pub(crate) patience: Duration,
+    /// Is told whom the attempt of now asks.
+    pub(crate) asked: &'a Cell<Option<(GroupId, usize)>>,
 }
 
 /// What came back.
@@ -107,6 +110,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
         }
         let target = reserved.target;
         attempts.begin();
+        ask.asked.set(Some((group, target)));
         let wanted = Wanted {
             group,
             target,

@@ -76,6 +76,8 @@ struct Slot {
     rests: Rests,
     /// It stands in the queue of a group.
     queued: bool,
+    /// It looks around whenever those do that wait, whatever it waits for.
+    looks_around: bool,
     used: bool,
     /// When the connection was accepted, or its exchange before had ended.
     since: Instant,
@@ -108,6 +110,7 @@ impl Timers {
             waker: None,
             rests: Rests::No,
             queued: false,
+            looks_around: false,
             used: true,
             since: Instant::now(),
             seat: None,
@@ -274,7 +277,7 @@ impl Timers {
 
     /// Wakes every connection that waits for a request or in a queue, or takes more of them, so that it looks around.
     pub(crate) fn wake_waiting(&self) {
-        self.wake_where(|slot| slot.queued || slot.rests != Rests::No);
+        self.wake_where(|slot| slot.queued || slot.looks_around || slot.rests != Rests::No);
     }
 
     /// Wakes everything that waits, so that it looks around.
@@ -440,6 +443,11 @@ impl Timer {
     /// Says whether it stands in the queue of a group.
     pub(crate) fn set_queued(&self, queued: bool) {
         self.with(|slot, _| slot.queued = queued);
+    }
+
+    /// It is woken from now on whenever those are that wait: after a reload, and when the process drains.
+    pub(crate) fn set_looks_around(&self) {
+        self.with(|slot, _| slot.looks_around = true);
     }
 
     /// Ready once the deadline has passed; wakes the task then.

@@ -257,3 +257,46 @@ fn copies_without_a_place_are_dropped_and_counted_over_a_reload() {
     });
     assert_eq!(count("dropped"), dropped + 50);
 }
+
+/// Copies for a mirror that a reload takes away end, so that the one that takes over has all places.
+#[test]
+fn copies_end_where_a_reload_takes_their_mirror_away() {
+    let (app, web) = (Echo::start("app"), free_port());
+    let (first, second) = (mirror(thread::park), mirror(thread::park));
+    let (third, _told) = mirror(|| ());
+    let with = |copies: u16| text(web, app.port, copies, "'copies'").replace("'1s'", "'1h'");
+    let stage = Stage::new(&with(first.0));
+    let count = |result: &str| -> u32 {
+        let count = stage.metric(&format!("{RESULTS}\"{result}\"}} "));
+        count.parse().unwrap()
+    };
+    let mut client = Client::new(web);
+    let mut fill = || {
+        let dropped = count("dropped");
+        eventually("the mirror has all places", || {
+            (0..100).for_each(|_| assert_eq!(client.ask("/"), "app"));
+            (count("dropped") > dropped).then_some(())
+        });
+    };
+    let all_end = |before: u32| {
+        eventually("all places are free", || {
+            (count("failed") == before + 256).then_some(())
+        });
+    };
+    fill();
+    // Another target in the same group, and then another group.
+    stage.becomes(&with(second.0));
+    all_end(0);
+    fill();
+    stage.becomes(
+        &with(third)
+            .replace("'copies'", "'others'")
+            .replace(".copies", ".others"),
+    );
+    all_end(256);
+    let answered = count("answered");
+    (0..20).for_each(|_| assert_eq!(client.ask("/"), "app"));
+    eventually("they are answered", || {
+        (count("answered") == answered + 20).then_some(())
+    });
+}
