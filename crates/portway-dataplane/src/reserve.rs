@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// How often another target is chosen because somebody else was faster at the one that was chosen.
 const RACES: usize = 8;
 
+/// Ticks are as late as the machine is busy, and what is told by them is as early then: so much later than a wait has ended by itself
+/// they would end it.
+const SPARE: Duration = Duration::from_secs(1);
+
 /// A place at a target. The target counts it as in flight while it lives.
 #[derive(Debug)]
 pub(crate) struct Reserved {
@@ -214,7 +218,7 @@ async fn wait(
     let patience = generation
         .group(ask.group)
         .map_or(Duration::ZERO, |(group, _, _)| group.timeouts.queue);
-    connection.timer.set(patience);
+    connection.timer.set(patience.saturating_add(SPARE));
     connection.timer.set_queued(true);
     let mut wait = Wait {
         connection,
