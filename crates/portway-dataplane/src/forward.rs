@@ -3,30 +3,28 @@
 //! Until the first byte of the response's head was sent to the client a fault is given back and may be answered or
 //! tried again; after that a fault can only cut the response off.
 
-use crate::answers::Answer;
 use crate::attempt;
 use crate::authorize;
-use crate::body::{Coming, LOOKED_AT_BODY};
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::client_rate::{AHEAD, Flow};
 use crate::compress;
 use crate::connect::Upstream;
 use crate::cors;
 use crate::deadline;
-use crate::exchange::{Exchange, How};
+use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::head;
 use crate::limits;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::pages;
-use crate::policy::{self, Decision, Position, Side};
+use crate::policy::{self, Side};
 use crate::record;
 use crate::refused::{self, Why};
 use crate::reply;
+use crate::response_rules::ruled;
 use crate::retries;
 use crate::serve::Next;
 use crate::set_aside;
-use crate::statistics;
 use crate::sticky;
 use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
@@ -41,7 +39,6 @@ use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -82,12 +79,77 @@ async fn respond(
     upload: &mut Upload,
 ) -> Result<Next, Fault> {
     let patience = patience(x);
+    let (mut response, head_len) =
+        final_head(x, downstream, &mut upstream, upload, patience).await?;
+    let came = came(x);
+    if let Some(why) = tried_again(x, &response) {
+        let parts = (&mut upstream, &mut *upload);
+        let answer = (response, head_len);
+        // Boxed because it is rare.
+        let kept = Box::pin(unless_set_aside(x, downstream, parts, answer, (why, came)));
+        response = kept.await?;
+    }
+    x.ledger.response_head = Some(came);
+    let mut framing = begin(x, upload, (response, head_len))?;
+    if has_page(x) {
+        leave(x, upstream, upload, &framing, head_len);
+        return Ok(Next::Elsewhere);
+    }
+    note(x, framing.body);
+    let begun = (framing.body, head_len);
+    if let Some((answer, how)) = ruled(x, downstream, &mut upstream, upload, begun).await? {
+        leave(x, upstream, upload, &framing, head_len);
+        return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
+    }
+    let most = x.scratch.body_limits.response;
+    let Outgoing {
+        plan,
+        head,
+        response,
+        received,
+        encoder,
+    } = outgoing(x, upload.done, &mut framing, head_len)?;
+    if plan.tunnel {
+        let transfer = end_requests(x, upload);
+        let tunnel = tunnel::after_upgrade(x, downstream, upstream, transfer, head, response);
+        // Boxed because it is rare and large, and every exchange would carry it along.
+        return Ok(Box::pin(tunnel).await);
+    }
+    let mut download = Transfer::response(received, plan.chunked, head, response)
+        .allowing(most)
+        .encoded(encoder)
+        .giving_back(limits::places(x));
+    let both = (&mut *upload, &mut download);
+    if let Err(fault) = bodies(x, downstream, &mut upstream, both, patience).await {
+        // Where nothing but the end of the connection ends the body, only a reset says that it was cut off.
+        let open_ended = plan.is_open_ended(&framing);
+        return broken_off(x, fault, download, open_ended);
+    }
+    x.ledger.fault = upload.fault;
+    let (rest, head) = download.into_rest();
+    x.scratch.head = head;
+    let whole = rest.is_none() && received != ResponseBody::UntilClose;
+    if framing.keep_alive && upload.done && whole && !closes(x) && !upstream.give_back(x.connection)
+    {
+        crate::record::limit_reached(x, Limit::IdleTargetConnections);
+    }
+    Ok(after(x, downstream, upload, plan.keep_alive))
+}
+
+/// The head of the response, behind those of interim ones, which go on at once.
+async fn final_head(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    patience: Patience,
+) -> Result<(Buffer, usize), Fault> {
     let mut interims = 0;
-    let (mut response, head_len) = loop {
+    loop {
         let (mut buffer, head_len) =
-            response_head(x, downstream, &mut upstream, upload, patience).await?;
+            response_head(x, downstream, upstream, upload, patience).await?;
         if !x.scratch.response.is_interim() {
-            break (buffer, head_len);
+            return Ok((buffer, head_len));
         }
         interims += 1;
         if interims > INTERIM_RESPONSES {
@@ -96,133 +158,142 @@ async fn respond(
         interim(x, downstream, &buffer, patience).await?;
         buffer.consume(head_len);
         x.response = (!buffer.is_empty()).then_some(buffer);
-    };
-    x.scratch.deadlines.responded(&x.connection.timer);
-    let status = x.scratch.response.status();
-    x.attempt.status = Some(status);
-    let came = x.ledger.started.elapsed();
-    if let Some(why) = tried_again(x, status, &response) {
-        x.response = Some(response);
-        let may = spend(x);
-        let parts = (&mut upstream, &mut *upload);
-        // Boxed because it is rare.
-        let keeping = || Box::pin(set_aside::keep(x, downstream, parts, head_len, (why, came)));
-        if may && keeping().await? {
-            x.scratch.set_aside.undone |= why == Why::Undone;
-            return Err(Fault::refused_status(status));
-        }
-        x.scratch.set_aside.forget_answer();
-        response = x.response.take().ok_or_else(Fault::internal)?;
     }
-    x.ledger.response_head = Some(came);
+}
+
+/// The head is there: how long that took.
+fn came(x: &mut Exchange<'_>) -> Duration {
+    x.scratch.deadlines.responded(&x.connection.timer);
+    x.attempt.status = Some(x.scratch.response.status());
+    x.ledger.started.elapsed()
+}
+
+/// Sets an answer aside in whose place another is asked for elsewhere, which is the error; gives it back where nobody is asked.
+async fn unless_set_aside(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    parts: (&mut Upstream, &mut Upload),
+    (response, head_len): (Buffer, usize),
+    (why, came): (Why, Duration),
+) -> Result<Buffer, Fault> {
+    x.response = Some(response);
+    if spend(x) && set_aside::keep(x, downstream, parts, head_len, (why, came)).await? {
+        x.scratch.set_aside.undone |= why == Why::Undone;
+        return Err(Fault::refused_status(x.scratch.response.status()));
+    }
+    x.scratch.set_aside.forget_answer();
+    x.response.take().ok_or_else(Fault::internal)
+}
+
+/// The response is the one that the exchange gets.
+fn begin(
+    x: &mut Exchange<'_>,
+    upload: &mut Upload,
+    (response, head_len): (Buffer, usize),
+) -> Result<ResponseFraming, Fault> {
     if upload.done {
         x.scratch.head = upload.transfer.take_head();
     }
-    let mut framing = framing_of(x, &response)?;
+    let framing = framing_of(x, &response)?;
+    let status = x.scratch.response.status();
     record::answered(x, status);
     x.response_status = Some(status);
     x.response_body = Some((head_len, framing.body));
     x.response = Some(response);
-    if x.scratch.pages.is_some() {
-        let told = pages::status(x, status);
-        x.response_status = Some(told);
-        if pages::takes(x, told) {
-            leave(x, upstream, upload, &framing, head_len);
-            return Ok(Next::Elsewhere);
-        }
+    Ok(framing)
+}
+
+/// True where the answer has its page from another group.
+fn has_page(x: &mut Exchange<'_>) -> bool {
+    if x.scratch.pages.is_none() {
+        return false;
     }
-    note_for_log(x, framing.body);
+    let told = pages::status(x, x.scratch.response.status());
+    x.response_status = Some(told);
+    pages::takes(x, told)
+}
+
+/// Notes what rules on the response must not change.
+fn note(x: &mut Exchange<'_>, body: ResponseBody) {
+    note_for_log(x, body);
     attempt::response_begins(x);
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
         let generation = &x.connection.generation;
         x.kept.sticks.remember(generation, group, target);
     }
-    let mut progress = Progress::default();
-    let answer = loop {
-        match run_response_rules(x, &mut progress)? {
-            Ruled::Passed => break None,
-            Ruled::Answer(answer, how) => break Some((answer, how)),
-            Ruled::WaitForBody(time, at_least) => {
-                let coming = Coming::of_response(framing.body, at_least);
-                let wait = Wait {
-                    head_len,
-                    coming,
-                    time,
-                };
-                // Boxed because it is rare, and every exchange would carry it along.
-                Box::pin(body_of_response(x, downstream, &mut upstream, upload, wait)).await?;
-            }
-        }
-    };
-    if let Some((answer, how)) = answer {
-        leave(x, upstream, upload, &framing, head_len);
-        return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
-    }
+}
+
+/// A response that is about to be sent on.
+struct Outgoing {
+    plan: head::ResponsePlan,
+    /// As the client gets it.
+    head: Vec<u8>,
+    /// What has come of the body.
+    response: Buffer,
+    /// How it comes.
+    received: ResponseBody,
+    encoder: Option<Box<compress::Encoder>>,
+}
+
+/// Makes what the client gets of the response. `uploaded`: the request is sent.
+fn outgoing(
+    x: &mut Exchange<'_>,
+    uploaded: bool,
+    framing: &mut ResponseFraming,
+    head_len: usize,
+) -> Result<Outgoing, Fault> {
+    let status = x.scratch.response.status();
     let most = x.scratch.body_limits.response;
     if matches!(framing.body, ResponseBody::Length(length) if length > most) {
         record::limit_reached(x, Limit::ResponseBodyBytes);
         return Err(Fault::response_too_long());
     }
     finish_edits(x, status)?;
-    let keeps = upload.done && x.framing.keep_alive && !x.connection.is_ending();
+    let keeps = uploaded && x.framing.keep_alive && !x.connection.is_ending();
     let received = framing.body;
-    let encoder = compress::encoder(x, &mut framing);
-    let plan = head::ResponsePlan::new(x, &framing, status, keeps);
+    let encoder = compress::encoder(x, framing);
+    let plan = head::ResponsePlan::new(x, framing, status, keeps);
     if status == 101 {
-        check_upgrade(x, plan.tunnel && upload.done)?;
+        check_upgrade(x, plan.tunnel && uploaded)?;
     }
-    let out = head::response(x, &framing, &plan);
-    response = x.response.take().ok_or_else(Fault::internal)?;
+    let head = head::response(x, framing, &plan);
+    let mut response = x.response.take().ok_or_else(Fault::internal)?;
     response.consume(head_len);
     x.ledger.status = x.response_status.unwrap_or(status);
-    x.ledger.head_out = out.len() as u64;
+    x.ledger.head_out = head.len() as u64;
     record::log_early(x);
-    if plan.tunnel {
-        record::settle(x);
-        x.scratch.deadlines.end(&x.connection.timer);
-        x.ledger.body_in.set(upload.transfer.body_bytes());
-        let transfer = std::mem::replace(&mut upload.transfer, Transfer::nothing());
-        let tunnel = tunnel::after_upgrade(x, downstream, upstream, transfer, out, response);
-        // Boxed because it is rare and large, and every exchange would carry it along.
-        return Ok(Box::pin(tunnel).await);
+    Ok(Outgoing {
+        plan,
+        head,
+        response,
+        received,
+        encoder,
+    })
+}
+
+/// What follows is a tunnel: the direction of the request goes on as one of it.
+fn end_requests(x: &mut Exchange<'_>, upload: &mut Upload) -> Transfer {
+    record::settle(x);
+    x.scratch.deadlines.end(&x.connection.timer);
+    x.ledger.body_in.set(upload.transfer.body_bytes());
+    std::mem::replace(&mut upload.transfer, Transfer::nothing())
+}
+
+/// The response was not sent to its end: where nothing of it was, the fault may be answered.
+fn broken_off(
+    x: &mut Exchange<'_>,
+    fault: Fault,
+    mut download: Transfer,
+    open_ended: bool,
+) -> Result<Next, Fault> {
+    let fault = deadline::told(x, fault);
+    if fault.stage.is_some() && !download.has_begun() {
+        limits::keep(x, download.take_places());
+        return Err(fault);
     }
-    let mut download = Transfer::response(received, plan.chunked, out, response)
-        .allowing(most)
-        .encoded(encoder)
-        .giving_back(limits::places(x));
-    let ended = bodies(
-        x,
-        downstream,
-        &mut upstream,
-        upload,
-        &mut download,
-        patience,
-    )
-    .await;
-    if let Err(fault) = ended {
-        let fault = deadline::told(x, fault);
-        if fault.stage.is_some() && !download.has_begun() {
-            limits::keep(x, download.take_places());
-            return Err(fault);
-        }
-        x.ledger.fault = Some(fault);
-        crate::record::attempt_failed(x, fault);
-        // Where nothing but the end of the connection ends the body, only a reset says that it was cut off.
-        let open_ended = plan.is_open_ended(&framing);
-        return Ok(if open_ended { Next::Reset } else { Next::Close });
-    }
-    x.ledger.fault = upload.fault;
-    let (rest, head) = download.into_rest();
-    x.scratch.head = head;
-    let kept = framing.keep_alive && upload.done && rest.is_none();
-    if kept
-        && received != ResponseBody::UntilClose
-        && !closes(x)
-        && !upstream.give_back(x.connection)
-    {
-        crate::record::limit_reached(x, Limit::IdleTargetConnections);
-    }
-    Ok(after(x, downstream, upload, plan.keep_alive))
+    x.ledger.fault = Some(fault);
+    record::attempt_failed(x, fault);
+    Ok(if open_ended { Next::Reset } else { Next::Close })
 }
 
 /// How the body of a response ends for its client, and whether the target's connection can be kept.
@@ -309,7 +380,8 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
 }
 
 /// Why another answer than this one is asked for elsewhere, where it is.
-fn tried_again(x: &Exchange<'_>, status: u16, response: &Buffer) -> Option<Why> {
+fn tried_again(x: &Exchange<'_>, response: &Buffer) -> Option<Why> {
+    let status = x.scratch.response.status();
     let group = x.connection.generation.group(x.attempt.group?);
     let (group, _, _) = group?;
     refused::tried_again(x, group, status, response.filled())
@@ -550,124 +622,12 @@ async fn interim(
     sent.map_err(|error| Fault::unsent(&error))
 }
 
-/// Which rules on a response have run: the group's, then the listener's.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    list: usize,
-    position: Position,
-}
-
-/// What rules on a response want.
-pub(crate) enum Ruled {
-    /// That it goes on.
-    Passed,
-    /// This in its place.
-    Answer(Answer, How),
-    /// To see its body: not later than this, so many bytes of it.
-    WaitForBody(Duration, u32),
-}
-
-/// Runs the rules on the response from where a wait stopped them.
-pub(crate) fn run_response_rules(
-    x: &mut Exchange<'_>,
-    progress: &mut Progress,
-) -> Result<Ruled, Fault> {
-    let generation = Rc::clone(&x.connection.generation);
-    let group = x.attempt.group.and_then(|group| generation.group(group));
-    let listener = generation.plane.listener(x.connection.listener);
-    let lists = [
-        group.map(|(group, _, _)| group.rules.response.as_slice()),
-        listener.map(|(listener, _)| listener.rules.response.as_slice()),
-    ];
-    while let Some(rules) = lists.get(progress.list) {
-        let rules = rules.unwrap_or_default();
-        if !rules.is_empty() {
-            match policy::resume(x, rules, None, Side::Response, &mut progress.position) {
-                Decision::Close(_) => {
-                    statistics::response_denied(x);
-                    return Err(Fault::rejected());
-                }
-                Decision::Answer(answer, how) => return Ok(Ruled::Answer(answer, how)),
-                Decision::WaitForBody(patience, at_least, _) => {
-                    return Ok(Ruled::WaitForBody(patience.time, at_least));
-                }
-                // All but the last are not possible in this phase.
-                Decision::Forward(_)
-                | Decision::Tarpit(..)
-                | Decision::Authorize(..)
-                | Decision::Service(_)
-                | Decision::WaitForPassword
-                | Decision::WaitForKeys(_)
-                | Decision::NoGroup
-                | Decision::Undecided => {}
-            }
-        }
-        progress.list += 1;
-        progress.position = Position::default();
-    }
-    Ok(Ruled::Passed)
-}
-
-/// A wait for the body of a response.
-pub(crate) struct Wait {
-    pub(crate) head_len: usize,
-    pub(crate) coming: Coming,
-    pub(crate) time: Duration,
-}
-
-/// Waits until enough of the body stands behind the head in `x.response`, or all that is looked at; the request goes on
-/// meanwhile.
-pub(crate) async fn body_of_response(
-    x: &mut Exchange<'_>,
-    downstream: &mut Stream,
-    upstream: &mut Upstream,
-    upload: &mut Upload,
-    mut wait: Wait,
-) -> Result<(), Fault> {
-    let mut response = x.response.take().ok_or_else(Fault::internal)?;
-    let mut data = std::mem::take(&mut x.scratch.response_body);
-    data.clear();
-    x.connection.timer.set(wait.time);
-    let result = poll_fn(|cx| {
-        upload.poll_beside(cx, x, downstream, &mut upstream.link.stream);
-        loop {
-            let here = response.filled().get(wait.head_len..).unwrap_or_default();
-            match wait.coming.is_enough(here, &mut data) {
-                Ok(true) => return Poll::Ready(Ok(())),
-                Ok(false) => {}
-                Err(refusal) => return Poll::Ready(Err(Fault::bad_response(refusal))),
-            }
-            let room = LOOKED_AT_BODY.saturating_sub(here.len());
-            if room == 0 || !response.make_room(wait.head_len + LOOKED_AT_BODY + BUFFER_BYTES) {
-                crate::record::limit_reached(x, Limit::LookedAtBody);
-                return Poll::Ready(Ok(()));
-            }
-            let spare = response.spare();
-            let most = spare.len().min(room);
-            let into = spare.get_mut(..most).unwrap_or_default();
-            match upstream.link.stream.poll_read(cx, into) {
-                Poll::Ready(Ok(n)) if n > 0 => response.received(n),
-                // Whether that may be its end is seen when it is sent.
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => break,
-            }
-        }
-        let timer = &x.connection.timer;
-        timer.poll(cx).map(|()| Err(Fault::response_timeout()))
-    })
-    .await;
-    x.response = Some(response);
-    x.scratch.response_body = data;
-    result
-}
-
 /// Moves both bodies until the response is over.
 async fn bodies(
     x: &mut Exchange<'_>,
     downstream: &mut Stream,
     upstream: &mut Upstream,
-    upload: &mut Upload,
-    download: &mut Transfer,
+    (upload, download): (&mut Upload, &mut Transfer),
     mut patience: Patience,
 ) -> Result<(), Fault> {
     patience.target_first = false;

@@ -44,6 +44,7 @@ pub mod pace;
 mod passwords;
 mod pool;
 mod forward;
+mod response_rules;
 mod subrequest;
 mod authorize;
 mod digest;

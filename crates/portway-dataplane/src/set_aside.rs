@@ -14,12 +14,13 @@ use crate::buffer::Buffer;
 use crate::connect::Upstream;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward::{self, Progress, Ruled, Wait};
+use crate::forward;
 use crate::pages;
 use crate::policy::Side;
 use crate::record;
 use crate::refused::Why;
 use crate::reply;
+use crate::response_rules::{Progress, Ruled, Wait, body_of_response, run_response_rules};
 use crate::serve::Next;
 use crate::stream::Stream;
 use crate::upload::Upload;
@@ -94,7 +95,7 @@ pub(crate) async fn keep(
             coming: Coming::of_response(framing, 0),
             time: REST.min(forward::patience(x).target),
         };
-        let came = forward::body_of_response(x, downstream, upstream, upload, wait).await;
+        let came = body_of_response(x, downstream, upstream, upload, wait).await;
         body = body_of(x, framing, head_len);
         let here = x.response.as_ref().map_or(0, Buffer::len);
         let is_long = here >= head_len + LOOKED_AT_BODY;
@@ -196,7 +197,7 @@ pub(crate) async fn give(x: &mut Exchange<'_>, stream: &mut Stream, kept: KeptAn
     }
     let mut progress = Progress::default();
     loop {
-        match forward::run_response_rules(x, &mut progress) {
+        match run_response_rules(x, &mut progress) {
             Err(fault) => return reply::fault(x, stream, fault).await,
             Ok(Ruled::Answer(answer, how)) => {
                 return reply::by_rule(x, stream, answer, how, Side::Response).await;

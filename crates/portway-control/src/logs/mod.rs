@@ -522,21 +522,11 @@ impl Writer {
         let counts = sender.counts().clone();
         drop(sender);
         let ending = stream.ending();
-        let is_in_the_way = |why: Option<&io::Error>| {
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(ToString::to_string);
-        };
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let mut next = None;
         while let Some(mut packet) = next.take().or_else(|| stream.next()) {
-            if wanted.swap(false, Ordering::AcqRel)
-                && let Err(error) = output.reopen()
-            {
-                emit(&Event::AccessLogFailed {
-                    log: &output.place.to_string(),
-                    error: &format!("cannot open it again, the old file stays: {error}"),
-                    records: 0,
-                    in_all: 0,
-                });
+            if wanted.swap(false, Ordering::AcqRel) {
+                reopen(&mut output);
             }
             match (packet.batch.lines.is_empty(), packet.batch.records) {
                 (true, 0) => continue,
@@ -551,43 +541,50 @@ impl Writer {
                 continue;
             };
             let messages = form.messages(&packet.batch, (&mut bytes, &mut ends));
-            let cut = match form {
-                Form::Plain => 0,
-                Form::Syslog(framer) => framer.take_cut(),
-            };
-            counts.cut.add(cut);
-            let process = metrics.process();
+            counts.cut.add(form.take_cut());
             let written = output.write(&messages, |error| {
-                // That it is not its turn to be connected to again says less than why it was not the last time.
-                if error.kind() != io::ErrorKind::NotConnected {
-                    is_in_the_way(Some(error));
-                }
+                is_in_the_way(trouble, error);
                 ending.has_come()
             });
-            match written {
-                Ok(()) => {
-                    is_in_the_way(None);
-                    counts.written.add(messages.ends.len() as u64);
-                    if output.takes_spans() {
-                        process.spans_sent.add(u64::from(packet.batch.records));
-                    }
-                }
-                Err((records, error)) => {
-                    let written = (messages.ends.len() as u64).saturating_sub(records);
-                    counts.written.add(written);
-                    counts.dropped.add(records);
-                    if output.takes_spans() {
-                        process.spans_sent.add(written);
-                        process.spans_failed.add(records);
-                    } else {
-                        process.access_log_dropped.add(records);
-                    }
-                    if error.kind() != io::ErrorKind::NotConnected {
-                        is_in_the_way(Some(&error));
-                    }
-                }
+            if written.is_ok() {
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            let lost = written.err().map_or(0, |(records, error)| {
+                is_in_the_way(trouble, &error);
+                records
+            });
+            let written = (messages.ends.len() as u64).saturating_sub(lost);
+            counts.written.add(written);
+            counts.dropped.add(lost);
+            let process = metrics.process();
+            if output.takes_spans() {
+                process.spans_sent.add(written);
+                process.spans_failed.add(lost);
+            } else {
+                process.access_log_dropped.add(lost);
             }
         }
+    }
+}
+
+/// Opens a file again by its path.
+fn reopen(output: &mut Output) {
+    if let Err(error) = output.reopen() {
+        emit(&Event::AccessLogFailed {
+            log: &output.place.to_string(),
+            error: &format!("cannot open it again, the old file stays: {error}"),
+            records: 0,
+            in_all: 0,
+        });
+    }
+}
+
+/// Notes why nothing can be written now. That it is not a server's turn to be connected to again says less than why it was not the
+/// last time.
+fn is_in_the_way(trouble: &Trouble, why: &io::Error) {
+    if why.kind() != io::ErrorKind::NotConnected {
+        let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = Some(why.to_string());
     }
 }
 
@@ -613,6 +610,14 @@ fn gather(packet: &mut Packet, stream: &mut LogStream) -> Option<Packet> {
 }
 
 impl Form {
+    /// Messages that were cut since it was last asked.
+    fn take_cut(&mut self) -> u64 {
+        match self {
+            Form::Plain => 0,
+            Form::Syslog(framer) => framer.take_cut(),
+        }
+    }
+
     /// The messages of a batch in this form, made in `buffers` where they are not the batch itself.
     fn messages<'a>(
         &mut self,

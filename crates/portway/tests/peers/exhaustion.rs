@@ -135,89 +135,122 @@ fn a_full_queue_turns_away_and_recovers() {
     assert_eq!(gate.most.load(Ordering::SeqCst), 1);
 }
 
-/// Four ports are all that connections to the target may come from, and all are in use.
-fn ports_run_out(protocol: &str) {
-    let (gate, [web, dead]) = (Gate::default(), [(); 2].map(|()| free_port()));
-    let (target, first) = (gate.target(), free_offset(&[0, 1, 2, 3, 4]));
-    let with = |ports: u16, more: &str| {
+/// A target that holds who comes, behind one that is dead; connections to both come from a few ports.
+struct FewPorts {
+    protocol: &'static str,
+    gate: Gate,
+    web: u16,
+    target: u16,
+    dead: u16,
+    first: u16,
+}
+
+const CHECKED: &str = "[target_group.checked]\ntargets = [TARGET]\n\
+                       health_check = { tcp = true, interval = '100ms', unhealthy_threshold = 1 }\n";
+
+impl FewPorts {
+    fn new(protocol: &'static str) -> Self {
+        let gate = Gate::default();
+        Self {
+            protocol,
+            target: gate.target(),
+            gate,
+            web: free_port(),
+            dead: free_port(),
+            first: free_offset(&[0, 1, 2, 3, 4]),
+        }
+    }
+
+    /// The configuration with so many of the ports.
+    fn text(&self, ports: u16, more: &str) -> String {
+        let (first, last) = (self.first, self.first + ports - 1);
         let from = |port| {
-            let last = first + ports - 1;
             format!(
                 "{{ address = '127.0.0.1:{port}', source = {{ address = '127.0.0.7', port = '{first}-{last}' }} }}"
             )
         };
-        let more = more.replace("TARGET", &from(target));
+        let more = more.replace("TARGET", &from(self.target));
         format!(
-            "{}protocol = '{protocol}'\n[target_group.app]\nretries = 1\nretry_to = 'another'\npool_size = 0\n\
+            "{}protocol = '{}'\n[target_group.app]\nretries = 1\nretry_to = 'another'\npool_size = 0\n\
              passive_health = {{ failures = 3 }}\ntargets = [{}, {}]\n{more}",
-            listener("web", web, "app"),
-            from(dead),
-            from(target)
+            listener("web", self.web, "app"),
+            self.protocol,
+            from(self.dead),
+            from(self.target)
         )
-    };
-    let stage = Stage::new(&with(4, ""));
-    let comes = || {
-        let mut client = Client::new(web);
+    }
+
+    fn comes(&self) -> Client {
+        let mut client = Client::new(self.web);
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         client
-    };
-    let mut inside = Vec::new();
-    let mut enters = |count| {
-        inside.push(comes());
-        gate.arrived(count);
-    };
-    (1..=4).for_each(&mut enters);
-    let mut refused = 0;
-    let mut is_refused = || {
-        let answer = comes().try_answer();
-        match protocol {
+    }
+
+    /// Somebody comes and is turned away, as so many have been then.
+    fn is_refused(&self, stage: &Stage, count: u32) {
+        let answer = self.comes().try_answer();
+        match self.protocol {
             "tcp" => assert_eq!(answer, None),
             _ => assert!(answer.unwrap().starts_with("http/1.1 503 ")),
         }
-        refused += 1;
         let faults = "portway_listener_faults_total{listener=\"web\",fault=\"exhausted\"} ";
         eventually("the fault is counted", || {
-            (stage.metric(faults) == refused.to_string()).then_some(())
+            (stage.metric(faults) == count.to_string()).then_some(())
         });
+    }
+
+    /// None of it is held against the target.
+    fn is_blameless(&self, stage: &Stage) {
+        let target = self.target;
+        for group in ["app", "checked"] {
+            let (health, reason) = stage.portway.health(group, local(target));
+            assert_ne!(health, "unhealthy", "{group}: {reason}");
+            let at = format!("{{target_group=\"{group}\",target=\"127.0.0.1:{target}\"}} ");
+            let failures = format!("portway_target_connect_failures_total{at}");
+            assert_eq!(stage.metric(&failures), "0", "{group}");
+        }
+    }
+}
+
+/// Four ports are all that connections to the target may come from, and all are in use.
+fn ports_run_out(protocol: &'static str) {
+    let few = FewPorts::new(protocol);
+    let stage = Stage::new(&few.text(4, ""));
+    let mut inside = Vec::new();
+    let mut enters = |count| {
+        inside.push(few.comes());
+        few.gate.arrived(count);
     };
-    (0..6).for_each(|_| is_refused());
-    // Checks have no port either. None of it is held against the target.
-    let checked = "[target_group.checked]\ntargets = [TARGET]\n\
-                   health_check = { tcp = true, interval = '100ms', unhealthy_threshold = 1 }\n";
-    stage.becomes(&with(4, checked));
+    (1..=4).for_each(&mut enters);
+    (1..=6).for_each(|count| few.is_refused(&stage, count));
+    // Checks have no port either.
+    stage.becomes(&few.text(4, CHECKED));
     eventually("a check is not made", || {
         let log = stage.portway.process.log();
         log.contains("could not be checked, and stays as it is")
             .then_some(())
     });
-    is_refused();
-    for group in ["app", "checked"] {
-        let (health, reason) = stage.portway.health(group, local(target));
-        assert_ne!(health, "unhealthy", "{group}: {reason}");
-        let at = format!("{{target_group=\"{group}\",target=\"127.0.0.1:{target}\"}} ");
-        let failures = format!("portway_target_connect_failures_total{at}");
-        assert_eq!(stage.metric(&failures), "0", "{group}");
-    }
+    few.is_refused(&stage, 7);
+    few.is_blameless(&stage);
     // There is one port more, and somebody has it.
-    stage.becomes(&with(5, ""));
+    stage.becomes(&few.text(5, ""));
     enters(5);
-    is_refused();
+    few.is_refused(&stage, 8);
     // Who was served all the time has an answer, and ports are used again.
-    gate.open.store(true, Ordering::SeqCst);
+    few.gate.open.store(true, Ordering::SeqCst);
     for client in &mut inside {
         assert!(client.answer().starts_with("http/1.1 200 "));
     }
     drop(inside);
     for _ in 0..8 {
         eventually("a port is free", || {
-            let head = comes().try_answer()?;
+            let head = few.comes().try_answer()?;
             head.starts_with("http/1.1 200 ").then_some(())
         });
     }
-    stage.becomes(&with(5, checked));
-    stage
-        .portway
-        .wait_for_health("checked", local(target), "healthy");
+    stage.becomes(&few.text(5, CHECKED));
+    let target = local(few.target);
+    stage.portway.wait_for_health("checked", target, "healthy");
 }
 
 #[test]
