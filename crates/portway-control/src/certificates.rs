@@ -181,11 +181,17 @@ fn identity(
     let texts = match &certificate.pem {
         Some(text) => vec![(format!("certificate {name}"), text.clone().into_bytes())],
         None => {
-            let texts: Option<Vec<(String, Vec<u8>)>> = paths
+            let texts: Vec<Option<(String, Vec<u8>)>> = paths
                 .iter()
-                .map(|path| Some((path.display().to_string(), read_pem(path, span, found)?)))
+                .map(|path| {
+                    Some((
+                        path.display().to_string(),
+                        read_pem(path, (span, sources), found)?,
+                    ))
+                })
                 .collect();
-            let texts = texts?;
+            // All of them are looked at, also after one that is missing.
+            let texts: Vec<(String, Vec<u8>)> = texts.into_iter().collect::<Option<_>>()?;
             for (path, (_, text)) in paths.iter().zip(&texts) {
                 // Of a text that cannot be read it is said below.
                 if pem::read(text).is_ok_and(|it| !it.keys.is_empty()) {
@@ -215,7 +221,7 @@ fn identity(
             let mut texts = texts.into_iter().map(|(_, text)| text);
             let mut identity = identity.serving(&certificate.names);
             let of_issuer = match &certificate.issuer {
-                Some(file) => Some(read_pem(&folder.join(file), span, found)?),
+                Some(file) => Some(read_pem(&folder.join(file), (span, sources), found)?),
                 None => None,
             };
             let staples = Staples {
@@ -225,7 +231,19 @@ fn identity(
                 has_file: certificate.ocsp.is_some(),
             };
             let answer = certificate.ocsp.as_ref().map(|file| folder.join(file));
-            identity.staple = staple(&mut identity, &staples, answer, (span, now), found)?;
+            identity.staple = {
+                // The answer's own name.
+                let at = answer
+                    .as_ref()
+                    .map(|path| sources.place_of_path(path, span));
+                staple(
+                    &mut identity,
+                    &staples,
+                    answer,
+                    (at.unwrap_or(span), now),
+                    found,
+                )?
+            };
             Some(CertificateFile {
                 name: certificate.file.clone(),
                 key_name: certificate.key.clone(),
@@ -238,7 +256,9 @@ fn identity(
         }
         Err(error) => {
             let message = format!("certificate `{name}` cannot be used: {error}");
-            found.push(Diagnostic::error(Code::Certificate, span, message));
+            let file = paths.first().map(|path| sources.place_of_path(path, span));
+            let place = file.unwrap_or(span);
+            found.push(Diagnostic::error(Code::Certificate, place, message));
             None
         }
     }
@@ -248,23 +268,28 @@ fn identity(
 fn read_pems(
     folder: &Path,
     files: &[String],
-    span: Span,
+    place: (Span, &Sources),
     found: &mut Diagnostics,
 ) -> Option<Vec<u8>> {
     let texts: Vec<Option<Vec<u8>>> = files
         .iter()
-        .map(|file| read_pem(&folder.join(file), span, found))
+        .map(|file| read_pem(&folder.join(file), place, found))
         .collect();
     let texts: Option<Vec<Vec<u8>>> = texts.into_iter().collect();
     Some(texts?.join(&b'\n'))
 }
 
-fn read_pem(path: &Path, span: Span, found: &mut Diagnostics) -> Option<Vec<u8>> {
+/// What is wrong with it is said where the text around `span` names it.
+fn read_pem(
+    path: &Path,
+    (span, sources): (Span, &Sources),
+    found: &mut Diagnostics,
+) -> Option<Vec<u8>> {
     read_limited(path, MAX_PEM_BYTES)
         .map_err(|reason| {
             let message = format!("cannot read `{}`: {reason}", path.display());
             found.push(
-                Diagnostic::error(Code::Unreadable, span, message)
+                Diagnostic::error(Code::Unreadable, sources.place_of_path(path, span), message)
                     .help("a relative path begins in the folder of this file"),
             );
         })

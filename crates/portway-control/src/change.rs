@@ -236,6 +236,7 @@ impl Changing {
             snapshot,
             sources,
             diagnostics,
+            ..
         } = compiled.await.map_err(|error| error.to_string())?;
         match snapshot {
             Some(snapshot) => {

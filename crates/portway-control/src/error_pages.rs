@@ -68,12 +68,12 @@ impl Load<'_> {
 
     fn rules(&mut self, rules: &Rules) {
         for rule in rules.iter() {
-            for action in &rule.actions {
+            for (index, action) in rule.actions.iter().enumerate() {
                 if let Action::Respond(response)
                 | Action::Deny(response)
                 | Action::Tarpit { response, .. } = action
                 {
-                    self.response(response, rule.origin.0);
+                    self.response(response, rule.place_of(index));
                 }
             }
         }

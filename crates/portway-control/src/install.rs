@@ -51,6 +51,7 @@ use crate::privileges;
 use crate::resolve;
 pub use crate::running::{Running, Stop, Stopped};
 use crate::running::{Threads, let_logs_go};
+use crate::sources::Compiled;
 use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;
 use crate::turns::Waiting;
@@ -104,13 +105,31 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     found
 }
 
+/// The same of what was compiled; where that has errors, of what could be made of the rest of it, so that all mistakes are told
+/// at once.
+pub fn check_compiled(compiled: &mut Compiled) {
+    let Some(snapshot) = compiled.snapshot.as_ref().or(compiled.rest.as_deref()) else {
+        return;
+    };
+    let found = check(snapshot, &compiled.sources);
+    let whole = compiled.snapshot.is_some();
+    for one in &found {
+        // What is missing may stand in the part that is wrong.
+        let is_new = !compiled.diagnostics.iter().any(|it| it == one);
+        if whole || (is_new && one.code != Code::Missing) {
+            compiled.diagnostics.push(one.clone());
+        }
+    }
+    compiled.diagnostics.sort();
+}
+
 /// What it means that the admin address can be reached from other machines.
 fn admin_is_open(process: &Process) -> Diagnostics {
     if process.admin.ip().is_loopback() {
         return Diagnostics::default();
     }
     let message = format!(
-        "everybody who reaches the admin address {} may read the configuration, reload, drain and upgrade: it knows no password",
+        "everybody who reaches the admin address `{}` may read the configuration, reload, drain and upgrade: it knows no password",
         process.admin
     );
     Diagnostic::warning(Code::Unprotected, Span::NONE, message)

@@ -94,9 +94,9 @@ struct Load<'a> {
 impl Load<'_> {
     fn rules(&mut self, rules: &Rules) {
         for rule in rules.iter() {
-            for action in &rule.actions {
+            for (index, action) in rule.actions.iter().enumerate() {
                 if let Action::Jwt(jwt) = action {
-                    self.keys(jwt, rule.origin.0);
+                    self.keys(jwt, rule.place_of(index));
                 }
             }
         }
@@ -203,7 +203,8 @@ impl Load<'_> {
         let tls = match parts.tls {
             true => {
                 let who = format!("keys of `{}`", url.url);
-                Some(trusting(&who, ca.as_deref(), span, &mut self.found)?)
+                let place = (span, self.sources);
+                Some(trusting(&who, ca.as_deref(), place, &mut self.found)?)
             }
             false => None,
         };

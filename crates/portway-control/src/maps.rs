@@ -40,6 +40,7 @@ fn ready(map: &Map, sources: &Sources) -> Result<(Lookup, Pairs), Diagnostic> {
     let mut path = None;
     if let Some(file) = &map.file {
         let file = folder_of(sources, span).join(file);
+        let span = sources.place_of_path(&file, span);
         let bytes = read_limited(&file, MAX_MAP_BYTES).map_err(|reason| {
             let message = format!("cannot read `{}`: {reason}", file.display());
             Diagnostic::error(Code::Unreadable, span, message)

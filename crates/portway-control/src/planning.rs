@@ -40,6 +40,7 @@ impl Running {
             snapshot,
             sources,
             mut diagnostics,
+            ..
         } = read(reader, &record).await;
         let Some(snapshot) = snapshot else {
             return self.planned(None, &diagnostics, &sources);

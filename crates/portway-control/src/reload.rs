@@ -202,6 +202,7 @@ impl Running {
             snapshot,
             sources,
             mut diagnostics,
+            ..
         } = read(other.clone().or(changing.reader()), &record).await;
         let done = match snapshot {
             Some(snapshot) => {
@@ -531,6 +532,7 @@ pub(crate) fn unread(message: String) -> Compiled {
         snapshot: None,
         sources: Sources::default(),
         diagnostics: error.into(),
+        rest: None,
     }
 }
 

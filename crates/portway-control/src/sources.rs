@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use portway_dialects::{Dialect, Inputs, cloudformation, detect, haproxy, native, traefik};
 use portway_model::choice::FirstAddress;
-use portway_model::compile::compile;
+use portway_model::compile::{compile, compile_partly};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
+use portway_model::draft_paths;
 use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
@@ -33,6 +34,9 @@ pub struct Compiled {
     pub sources: Sources,
     /// Everything that was found, in the order of the texts.
     pub diagnostics: Diagnostics,
+    /// Where there was an error: what could be made of the rest, to see whether the files are there that it names. It must not
+    /// be run.
+    pub rest: Option<Box<Snapshot>>,
 }
 
 /// How files are read.
@@ -259,6 +263,13 @@ fn compile_sources(
             diagnostics.push(of_a_template(one, &templates));
         }
     }
+    let rest = diagnostics
+        .has_errors()
+        .then(|| compile_partly(&draft))
+        .flatten();
+    for (place, path) in draft_paths::paths(&draft) {
+        sources.note_path(place, path);
+    }
     let whole = |it: &Snapshot| !draft.unfinished || it.serves();
     let snapshot = snapshot.filter(|it| !diagnostics.has_errors() && whole(it));
     if let Some(snapshot) = &snapshot {
@@ -274,6 +285,7 @@ fn compile_sources(
         snapshot,
         sources,
         diagnostics,
+        rest: rest.map(Box::new),
     }
 }
 
@@ -340,7 +352,10 @@ struct Parsed {
 
 /// Something is missing, says a diagnostic with this code.
 fn is_absence(code: Code) -> bool {
-    matches!(code, Code::Missing | Code::NoTargets | Code::Unused)
+    matches!(
+        code,
+        Code::Missing | Code::NoTargets | Code::Unused | Code::NeverWorks | Code::NoEffect
+    )
 }
 
 /// The same of what a dialect has left out.

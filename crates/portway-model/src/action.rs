@@ -18,7 +18,7 @@ use crate::mirror::Mirror;
 use crate::name::Name;
 use crate::page::PageFrom;
 use crate::settings::ProxyHeader;
-use crate::span::Origin;
+use crate::span::{Origin, Span};
 use crate::stage::Stage;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,27 @@ pub struct Rule<S: Stage> {
     pub actions: Vec<Action<S>>,
     /// The text that made it.
     pub origin: Origin,
+    /// The texts that made its actions.
+    pub places: Places,
+}
+
+impl<S: Stage> Rule<S> {
+    /// Where the action with this index stands: within the rule where that is known, else the rule.
+    pub fn place_of(&self, action: usize) -> Span {
+        let places = self.places.0.get(action).copied();
+        places.filter(|it| !it.is_none()).unwrap_or(self.origin.0)
+    }
+}
+
+/// Where the actions of a rule stand, in their order; those beyond the end where their rule does. All are equal, as
+/// origins are.
+#[derive(Debug, Clone, Default)]
+pub struct Places(pub Vec<Span>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// When a rule runs.

@@ -120,6 +120,7 @@ pub(crate) fn rule<C: Convert>(to: &mut C, from: &Rule<C::Before>) -> Outcome<C,
         condition: condition?,
         actions: actions?,
         origin: from.origin,
+        places: from.places.clone(),
     })
 }
 

@@ -96,6 +96,10 @@ codes! {
     ShortTimeout = "P0211",
     /// An address where everybody who reaches it may change things.
     Unprotected = "P0212",
+    /// Something that is taken, and can never do what it says.
+    NeverWorks = "P0213",
+    /// A setting that does nothing without another one.
+    NoEffect = "P0214",
     /// A certificate or key that cannot be used.
     Certificate = "P0301",
     /// A certificate that can be used but should be looked at (expired, expiring, name not covered).

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One text among the [`Sources`] of a run.
@@ -144,6 +145,8 @@ pub struct SourceText {
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     files: Vec<SourceText>,
+    /// Where texts name files, and which.
+    paths: Vec<(Span, Arc<str>)>,
 }
 
 /// A 1-based line and column; the column counts characters, not bytes.
@@ -172,6 +175,24 @@ impl Sources {
         if let Some(file) = self.files.get_mut(id.0 as usize) {
             file.folder = Some(folder.into());
         }
+    }
+
+    /// A text names this file at this place.
+    pub fn note_path(&mut self, place: Span, path: impl Into<Arc<str>>) {
+        if !place.is_none() {
+            self.paths.push((place, path.into()));
+        }
+    }
+
+    /// Where the text around `near` names this file, for messages: the first place behind the start of `near`, else the
+    /// first before it, else `near`. Folders before the name in the text do not count.
+    pub fn place_of_path(&self, path: &Path, near: Span) -> Span {
+        let here = self.paths.iter().filter(|(place, named)| {
+            place.file == near.file && !named.is_empty() && path.ends_with(&**named)
+        });
+        let places = here.map(|(place, _)| *place);
+        let first = places.min_by_key(|place| (place.start < near.start, place.start));
+        first.unwrap_or(near)
     }
 
     /// The text with this id.
@@ -230,6 +251,33 @@ mod tests {
             );
         }
         assert!(sources.position(Span::NONE).is_none());
+    }
+
+    #[test]
+    fn places_of_paths() {
+        let mut sources = Sources::default();
+        let (one, other) = (sources.add("a", "x"), sources.add("b", "y"));
+        let at = |start: usize| Span::new(one, start..start + 1);
+        for (start, path) in [(10, "a.pem"), (30, "a.pem"), (40, "dir/b.pem"), (50, "")] {
+            sources.note_path(at(start), path);
+        }
+        sources.note_path(Span::NONE, "none.pem");
+        let check = |path: &str, near: Span, expected: Span| {
+            assert_eq!(
+                sources.place_of_path(Path::new(path), near),
+                expected,
+                "{path}"
+            );
+        };
+        check("/etc/a.pem", at(5), at(10));
+        check("/etc/a.pem", at(20), at(30));
+        check("/etc/a.pem", at(35), at(10));
+        check("/etc/dir/b.pem", at(5), at(40));
+        check("/etc/b.pem", at(5), at(5));
+        check("/etc/xa.pem", at(5), at(5));
+        check("none.pem", at(5), at(5));
+        let elsewhere = Span::new(other, 0..1);
+        check("/etc/a.pem", elsewhere, elsewhere);
     }
 
     #[test]

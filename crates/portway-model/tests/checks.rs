@@ -743,6 +743,7 @@ fn cookies_of_stickiness() {
         |d| d.groups[0].targets[0].cookie = Some(at(12, "a b".into())),
         &[
             "P0103 @12: `a b` cannot stand in a cookie | printable ASCII without blanks and without `;`",
+            "warning P0214 @12: `cookie` of a target does nothing without `stickiness` of its group | add for example stickiness = { cookie = \"SERVER\" } to the group, or leave it out",
         ],
     );
 }
@@ -2711,9 +2712,9 @@ fn limits_of_requests() {
     check(
         limited(Phase::Request, rate(0, 0)),
         &[
-            "P0103 @70: the period is zero | give a time, such as `30s`",
-            "P0103 @70: 0 is out of range for requests in a period | from 1 to 1000000000",
-            "P0103 @70: 0 is out of range for requests at once | from 1 to 1000000000",
+            "P0103 @70: `period` is zero | give a time, such as `30s`",
+            "P0103 @70: 0 is out of range for `average` | from 1 to 1000000000",
+            "P0103 @70: 0 is out of range for `burst` | from 1 to 1000000000",
         ],
     );
 }

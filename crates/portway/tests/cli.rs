@@ -292,6 +292,38 @@ fn check_for_editors_and_programs() {
 }
 
 #[test]
+fn files_are_looked_for_beside_other_mistakes() {
+    let toml = "[listener.web]\nbind = '127.0.0.1:8443'\ncertificate_files = 'site.pem'\nforward = 'ap'\n\
+        error_pages = { 503 = 'sorry.html' }\n\
+        [listener.web.tls]\npolicy = 'moden'\nclient_auth = 'required'\nclient_ca = 'ca.pem'\n\
+        [[listener.web.rule]]\nwhen = 'Hots(`a`) || Pth(`/b`)'\n\
+        actions = [\n{ limit_rate = { name = 'a', average = 0 } },\n{ respond = { status = 404, file = 'no.html' } },\n]\n\
+        [target_group.app]\ntargets = ['127.0.0.1:1']\ntls = { verify = { ca = 'up.pem' } }\nprotocol = 'https'\n";
+    let folder = folder(&[("web.toml", toml)]);
+    let found = portway(folder.path(), &["check", "--short", "web.toml"]);
+    let found = text(&found.stdout);
+    let found: Vec<&str> = found
+        .lines()
+        .filter_map(|line| line.strip_prefix("web.toml:"))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "3:21: error[P0002]: cannot read `site.pem`: it does not exist",
+            "4:11: error[P0201]: there is no target group `ap`",
+            "5:17: error[P0002]: cannot read `sorry.html`: it does not exist",
+            "7:10: error[P0101]: listener `web`: there is no TLS policy `moden`; did you mean `modern`?",
+            "9:13: error[P0002]: cannot read `ca.pem`: it does not exist",
+            "11:9: error[P0101]: unknown condition `Hots`",
+            "11:22: error[P0101]: unknown condition `Pth`",
+            "13:3: error[P0103]: 0 is out of range for `average`",
+            "14:3: error[P0002]: cannot read `no.html`: it does not exist",
+            "18:18: error[P0002]: cannot read `up.pem`: it does not exist",
+        ]
+    );
+}
+
+#[test]
 fn check_looks_at_certificates() {
     let toml = "[listener.web]\nbind = '127.0.0.1:8443'\ncertificates = ['site']\nforward = 'app'\n\n\
         [certificate.site]\nfile = 'site.crt'\nkey = 'site.key'\n\n\
@@ -301,7 +333,8 @@ fn check_looks_at_certificates() {
     let line = text(&missing.stdout);
     assert_eq!(
         line,
-        "web.toml:6:1: error[P0002]: cannot read `site.crt`: it does not exist\n"
+        "web.toml:7:8: error[P0002]: cannot read `site.crt`: it does not exist\n\
+         web.toml:8:7: error[P0002]: cannot read `site.key`: it does not exist\n"
     );
 
     let make = [

@@ -227,11 +227,14 @@ impl Loading<'_> {
         resolver: &Arc<RenewableResolver>,
     ) -> Option<Spoken> {
         let span = self.listener.origin.0;
-        let policy = policy(&settings.who, settings.policy, span, self.found)?;
+        let policy = policy(&settings.who, settings.policy, span, self.found);
+        // The files are looked at also where the policy is wrong.
+        let spoken = policy.clone().unwrap_or_default();
         let asking = match settings.clients.auth {
             ClientAuth::Off => None,
-            _ => Some(self.asking(settings, &policy)?),
+            _ => Some(self.asking(settings, &spoken)?),
         };
+        let policy = policy?;
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
         let (asking, judged_by) = asking.unzip();
@@ -269,7 +272,7 @@ impl Loading<'_> {
         ];
         let texts = files.map(|files| match files {
             [] => Some(None),
-            files => read_pems(&folder, files, span, self.found).map(Some),
+            files => read_pems(&folder, files, (span, self.sources), self.found).map(Some),
         });
         let [ca, unnamed_ca, crl] = texts;
         let (ca, unnamed_ca, crl) = (ca?, unnamed_ca?, crl?);

@@ -118,32 +118,35 @@ impl Loading<'_> {
         let (group, found) = (self.group, &mut *self.found);
         let span = group.origin.0;
         let who = format!("target group `{}`", group.name);
-        let policy = policy(&who, &tls.policy, span, found)?;
+        let policy = policy(&who, &tls.policy, span, found);
         let name = match &tls.server_name {
             NameToSend::Fixed(name) => Some(verified_name(&who, name, span, found)?),
             NameToSend::Client | NameToSend::Host | NameToSend::None => None,
         };
         let folder = folder_of(self.sources, span);
+        let place = (span, self.sources);
         let (file, text) = match &tls.verify {
             Verify::Off => (PathBuf::new(), Vec::new()),
             Verify::System => {
                 let bundle = system_bundle(&who, span, found)?;
-                let text = read_pem(&bundle, span, found)?;
+                let text = read_pem(&bundle, place, found)?;
                 (bundle, text)
             }
             Verify::Ca(files) => {
-                let text = read_pems(&folder, files, span, found)?;
+                let text = read_pems(&folder, files, place, found)?;
                 (folder.join(files.join(", ")), text)
             }
         };
         let crl = match &tls.crl {
             Some(path) => {
-                let text = read_pem(&folder.join(path), span, found)?;
+                let text = read_pem(&folder.join(path), place, found)?;
                 revocation::note(&who, &text, (span, self.now), self.renewable, found);
                 Some(text)
             }
             None => None,
         };
+        // The files are looked at also where the policy is wrong.
+        let policy = policy?;
         let target = Target {
             name,
             otherwise: tls.verify_name.clone(),
@@ -219,7 +222,7 @@ fn verified_name(
 pub(crate) fn trusting(
     who: &str,
     ca: Option<&Path>,
-    span: Span,
+    place: (Span, &Sources),
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
     let caller = Caller {
@@ -227,7 +230,7 @@ pub(crate) fn trusting(
         verify: true,
         own: &[],
     };
-    calling(who, &caller, span, found)
+    calling(who, &caller, place, found)
 }
 
 /// How control itself speaks to somebody over TLS.
@@ -244,15 +247,16 @@ pub(crate) struct Caller<'a> {
 pub(crate) fn calling(
     who: &str,
     caller: &Caller<'_>,
-    span: Span,
+    place: (Span, &Sources),
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
+    let (span, _) = place;
     let (file, text) = match (caller.verify, caller.ca) {
         (false, _) => (PathBuf::new(), Vec::new()),
-        (true, Some(file)) => (file.to_owned(), read_pem(file, span, found)?),
+        (true, Some(file)) => (file.to_owned(), read_pem(file, place, found)?),
         (true, None) => {
             let bundle = system_bundle(who, span, found)?;
-            let text = read_pem(&bundle, span, found)?;
+            let text = read_pem(&bundle, place, found)?;
             (bundle, text)
         }
     };
@@ -267,12 +271,12 @@ pub(crate) fn calling(
     };
     let own = match caller.own {
         [] => None,
-        files => Some(shown(who, files, span, found)?),
+        files => Some(shown(who, files, place, found)?),
     };
     let alpn = [b"http/1.1".to_vec()];
     client_config_as(&verification, &Policy::default(), &alpn, own, true)
         .map_err(|error| {
-            let message = format!("{who}: no TLS: {}: {error}", file.display());
+            let message = format!("{who}: no TLS: `{}`: {error}", file.display());
             found.push(Diagnostic::error(Code::Certificate, span, message));
         })
         .ok()
@@ -282,11 +286,11 @@ pub(crate) fn calling(
 fn shown(
     who: &str,
     files: &[&Path],
-    span: Span,
+    place: (Span, &Sources),
     found: &mut Diagnostics,
 ) -> Option<Arc<RenewableKey>> {
     let texts = files.iter().map(|path| {
-        let text = read_pem(path, span, found)?;
+        let text = read_pem(path, place, found)?;
         Some((path.display().to_string(), text))
     });
     let texts: Vec<_> = texts.collect::<Option<_>>()?;
@@ -295,7 +299,7 @@ fn shown(
         Ok((identity, _)) => Some(Arc::new(RenewableKey::new(identity.certified_key))),
         Err(error) => {
             let message = format!("{who}: {error}");
-            found.push(Diagnostic::error(Code::Certificate, span, message));
+            found.push(Diagnostic::error(Code::Certificate, place.0, message));
             None
         }
     }

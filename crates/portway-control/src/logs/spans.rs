@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use portway_model::diagnostic::Diagnostics;
 use portway_model::jwt::UrlParts;
-use portway_model::span::Span;
+use portway_model::span::{Sources, Span};
 use portway_model::traces::{PATH, Traces};
 use rustls::ClientConfig;
 use serde_json::{Map, Value, json};
@@ -191,7 +191,13 @@ fn trusted(traces: &Traces) -> io::Result<Arc<ClientConfig>> {
         verify: traces.verify,
         own: &own.map(Path::new).collect::<Vec<_>>(),
     };
-    calling("the collector", &caller, Span::NONE, &mut found).ok_or_else(|| {
+    calling(
+        "the collector",
+        &caller,
+        (Span::NONE, &Sources::default()),
+        &mut found,
+    )
+    .ok_or_else(|| {
         let why = found.iter().next().map(|one| one.message.clone());
         io::Error::other(why.unwrap_or_default())
     })

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::evaluate::fixture::Exchange;
-use portway_model::action::{Action, Phase};
+use portway_model::action::{Action, Phase, Places};
 use portway_model::expression::{
     Condition, Expression, Matcher, Test, TextMatch, Transform, Value,
 };
@@ -16,6 +16,7 @@ fn rule(condition: Condition<Resolved>) -> Rule<Resolved> {
         condition,
         actions: vec![Action::Accept],
         origin: Origin(Span::NONE),
+        places: Places::default(),
     }
 }
 

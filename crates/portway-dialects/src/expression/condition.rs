@@ -36,7 +36,7 @@ pub fn parse(written: Written<'_>, found: &mut Diagnostics) -> Option<Condition<
     let mut cursor = Cursor::new(written, found)?;
     let condition = cursor.condition().ok()?;
     cursor.end("`&&`, `||` or the end").ok()?;
-    Some(condition)
+    (!cursor.failed).then_some(condition)
 }
 
 /// The canonical text of a condition.
@@ -83,7 +83,16 @@ impl Cursor<'_, '_> {
             self.expect(")")?;
             return Ok(inner);
         }
-        self.test()
+        let (start, depth) = (self.start(), self.depth());
+        match self.test() {
+            Ok(test) => Ok(test),
+            // The others are looked at too.
+            Err(_) => {
+                self.return_to(depth);
+                self.skip_from(start, &["&&", "||", ")", ","])?;
+                Ok(Condition::All(Vec::new()))
+            }
+        }
     }
 
     fn test(&mut self) -> Parsed<Condition<Named>> {
@@ -152,7 +161,7 @@ impl Cursor<'_, '_> {
         let test = match build(word, arguments) {
             Ok(test) => test,
             Err(Refusal::Arguments) => {
-                let message = format!("wrong number of arguments for {word}");
+                let message = format!("wrong number of arguments for `{word}`");
                 let diagnostic = Diagnostic::error(Code::Syntax, span, message);
                 return self.stop(diagnostic.help(format!("write for example {shape}")));
             }

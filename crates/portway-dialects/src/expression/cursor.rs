@@ -41,6 +41,10 @@ pub(crate) struct Cursor<'t, 'd> {
     /// Where the token before it ended.
     before: usize,
     depth: usize,
+    /// Something was wrong, and what comes after it is read all the same.
+    pub(crate) failed: bool,
+    /// Nothing is said: what is wrong was said before.
+    quiet: bool,
     pub(crate) found: &'d mut Diagnostics,
 }
 
@@ -58,6 +62,8 @@ impl<'t, 'd> Cursor<'t, 'd> {
             range: 0..0,
             before: 0,
             depth: 0,
+            failed: false,
+            quiet: false,
             found,
         };
         cursor.advance().ok()?;
@@ -76,6 +82,8 @@ impl<'t, 'd> Cursor<'t, 'd> {
             range: offset..offset,
             before: offset,
             depth: 0,
+            failed: false,
+            quiet: false,
             found,
         };
         cursor.advance()?;
@@ -105,6 +113,16 @@ impl<'t, 'd> Cursor<'t, 'd> {
         let result = read(self);
         self.depth -= 1;
         result
+    }
+
+    /// How deep the reading is.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Gives up what was begun below this depth.
+    pub(crate) fn return_to(&mut self, depth: usize) {
+        self.depth = depth;
     }
 
     /// The token here.
@@ -230,8 +248,39 @@ impl<'t, 'd> Cursor<'t, 'd> {
 
     /// Pushes the diagnostic that ends the reading.
     pub(crate) fn stop<T>(&mut self, diagnostic: Diagnostic) -> Parsed<T> {
-        self.found.push(diagnostic);
+        if !self.quiet {
+            self.found.push(diagnostic);
+        }
         Err(Stopped)
+    }
+
+    /// After something that was wrong in what began at `start`: goes behind it, to one of these symbols that is not within
+    /// parentheses, or to the end, so that what follows is looked at too.
+    ///
+    /// # Errors
+    /// There is no such place: what follows cannot be told apart.
+    pub(crate) fn skip_from(&mut self, start: usize, until: &[&str]) -> Parsed<()> {
+        self.failed = true;
+        self.quiet = true;
+        self.range = start..start;
+        let skipped = self.skip(until);
+        self.quiet = false;
+        skipped
+    }
+
+    fn skip(&mut self, until: &[&str]) -> Parsed<()> {
+        let mut open = 0_usize;
+        self.advance()?;
+        loop {
+            match self.token {
+                Token::End => return if open == 0 { Ok(()) } else { Err(Stopped) },
+                Token::Symbol(symbol) if open == 0 && until.contains(&symbol) => return Ok(()),
+                Token::Symbol("(" | "[") => open += 1,
+                Token::Symbol(")" | "]") => open = open.checked_sub(1).ok_or(Stopped)?,
+                _ => {}
+            }
+            self.advance()?;
+        }
     }
 
     /// Where the token here stands.

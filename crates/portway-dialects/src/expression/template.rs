@@ -3,10 +3,10 @@
 //! A dollar is only special in a run of dollars directly before `{`: there, two dollars stand for a literal one,
 //! and a last single one opens an expression. So `$${host}` is the literal text `${host}`.
 
-use super::cursor::{Cursor, Parsed};
+use super::cursor::{Cursor, Parsed, Stopped};
 use super::{MAX_LENGTH, Written, write_expression};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::expression::{Template, TemplatePart};
+use portway_model::expression::{Expression, Template, TemplatePart};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -44,7 +44,7 @@ pub fn print(template: &Template<Named>) -> String {
 fn parts(written: Written<'_>, found: &mut Diagnostics) -> Parsed<Vec<TemplatePart<Named>>> {
     let mut parts = Vec::new();
     let mut text = String::new();
-    let mut at = 0;
+    let (mut at, mut failed) = (0, false);
     while let Some(rest) = written.text.get(at..).filter(|rest| !rest.is_empty()) {
         let plain = rest.find('$').unwrap_or(rest.len());
         text.push_str(rest.get(..plain).unwrap_or(""));
@@ -65,18 +65,36 @@ fn parts(written: Written<'_>, found: &mut Diagnostics) -> Parsed<Vec<TemplatePa
         }
         let start = at + 1;
         let mut cursor = Cursor::starting(written, start, found)?;
-        let expression = cursor.expression()?;
-        let span = cursor.since(start);
-        if !cursor.is("}") {
-            return cursor.unexpected("`}` after the expression");
+        match within_braces(&mut cursor, start) {
+            Ok(expression) => parts.push(TemplatePart::Expression(expression)),
+            // The other expressions are looked at too.
+            Err(stopped) => {
+                failed = true;
+                cursor.skip_from(start, &["}"])?;
+                if !cursor.is("}") {
+                    return Err(stopped);
+                }
+            }
         }
         at = cursor.after();
-        parts.push(TemplatePart::Expression(Spanned::new(expression, span)));
+    }
+    if failed {
+        return Err(Stopped);
     }
     if !text.is_empty() {
         parts.push(TemplatePart::Text(text));
     }
     Ok(parts)
+}
+
+/// The expression at `start`, up to its brace.
+fn within_braces(cursor: &mut Cursor<'_, '_>, start: usize) -> Parsed<Spanned<Expression<Named>>> {
+    let expression = cursor.expression()?;
+    let span = cursor.since(start);
+    if !cursor.is("}") {
+        return cursor.unexpected("`}` after the expression");
+    }
+    Ok(Spanned::new(expression, span))
 }
 
 /// Writes literal text; `opens`: an expression follows, so dollars at the end are doubled.

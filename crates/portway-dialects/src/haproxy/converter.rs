@@ -333,7 +333,7 @@ pub(super) fn apply(
         Some(transform) => (Type::Number, Type::Number, transform),
         None => match hash_step(call).transpose()? {
             Some((gives, transform)) => (Type::Binary, gives, transform),
-            None => text_step(call, span)?,
+            None => text_step(call, span, reader)?,
         },
     };
     cast(sample, takes)?;
@@ -552,13 +552,17 @@ fn keyed(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
 }
 
 /// The rest.
-fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named>), Refusal> {
+fn text_step(
+    call: &Call<'_>,
+    span: Span,
+    reader: &mut Reader<'_>,
+) -> Result<(Type, Type, Transform<Named>), Refusal> {
     let text = |transform| (Type::Text, Type::Text, transform);
     let given = |index| call.text(index).to_owned();
     let variable = || variable::variable(call.text(0)).map_err(Refusal::Wrong);
     Ok(match call.name {
         "field" | "word" => text(part(call)?),
-        "regsub" => text(replacement(call, span)?),
+        "regsub" => text(replacement(call, span, reader)?),
         "bytes" => (
             Type::Binary,
             Type::Binary,
@@ -657,7 +661,11 @@ fn part(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
     })
 }
 
-fn replacement(call: &Call<'_>, span: Span) -> Result<Transform<Named>, Refusal> {
+fn replacement(
+    call: &Call<'_>,
+    span: Span,
+    reader: &mut Reader<'_>,
+) -> Result<Transform<Named>, Refusal> {
     let flags = call.text(2);
     if let Some(wrong) = flags.chars().find(|flag| !matches!(flag, 'g' | 'i')) {
         return Err(Refusal::Wrong(format!(
@@ -668,9 +676,10 @@ fn replacement(call: &Call<'_>, span: Span) -> Result<Transform<Named>, Refusal>
         return Err(Refusal::wrong("write what is to be replaced"));
     }
     let pattern = patterns::regular_expression(call.text(0), flags.contains('i'));
+    let pattern = Spanned::new(pattern.map_err(Refusal::Wrong)?, span);
     Ok(Transform::Replace {
-        pattern: Spanned::new(pattern.map_err(Refusal::Wrong)?, span),
-        with: regex::replacement(call.text(1)),
+        with: regex::replacement_for(&pattern, call.text(1), reader),
+        pattern,
         all: flags.contains('g'),
     })
 }

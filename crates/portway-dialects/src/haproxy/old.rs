@@ -7,6 +7,7 @@ use super::{Line, Reader, Word, address, regex};
 use portway_model::action::{Action, FixedResponse, NamePattern};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Condition, Expression, Matcher, Template, Test, TextMatch, Value};
+use portway_model::replacement::without_missing;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
@@ -446,10 +447,10 @@ fn request_line(search: &str, with: &str, ignore_case: bool) -> Option<(String, 
     } else {
         format!("${{{}}}", groups(&pattern) + 1)
     };
-    Some((
-        format!("{pattern}{tail}"),
-        format!("{}{keep}", regex::replacement(&with)),
-    ))
+    let pattern = format!("{pattern}{tail}");
+    let with = format!("{}{keep}", regex::replacement(&with));
+    let (with, _) = without_missing(&pattern, &with);
+    Some((pattern, with))
 }
 
 /// `^METHOD TARGET` and `METHOD NEW`: the method, and both with any method, as a group, in its place.
@@ -565,10 +566,12 @@ fn header_line(search: &Word, with: &Word, ignore_case: bool) -> Option<Action<N
         return None;
     }
     let pattern = regex::translate(&value, ignore_case).ok()?;
+    let with = regex::replacement(new_value.trim_start());
+    let (with, _) = without_missing(&pattern, &with);
     Some(Action::ReplaceHeader {
         name,
         pattern: search.spanned(pattern),
-        with: Template::text(regex::replacement(new_value.trim_start())),
+        with: Template::text(with),
         elements: false,
     })
 }

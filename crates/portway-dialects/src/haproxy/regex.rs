@@ -3,8 +3,12 @@
 //! Most texts mean the same in both. What is only written otherwise is rewritten; what needs backtracking
 //! (back-references, most look-around, atomic groups) is refused by name, because matching takes linear time here.
 
+use super::Reader;
 use super::look_around::{self, Parts};
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::pattern::group_end;
+use portway_model::replacement::without_missing;
+use portway_model::span::Spanned;
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -111,6 +115,25 @@ pub(super) fn replacement(with: &str) -> String {
         }
     }
     out
+}
+
+/// As [`replacement`], without groups that the regular expression does not have: for HAProxy they are empty texts.
+pub(super) fn replacement_for(
+    pattern: &Spanned<String>,
+    with: &str,
+    reader: &mut Reader<'_>,
+) -> String {
+    let (kept, left_out) = without_missing(&pattern.value, &replacement(with));
+    for group in left_out {
+        let number = group.trim_matches(|c: char| !c.is_ascii_digit());
+        let message = format!(
+            "`\\{number}`: the regular expression has no such group, so nothing stands there"
+        );
+        // HAProxy itself says nothing of it.
+        let note = Diagnostic::note(Code::NeverWorks, pattern.span, message);
+        reader.push(note.help("groups are counted from 1 by their parentheses"));
+    }
+    kept
 }
 
 struct Translation<'p> {

@@ -4,8 +4,8 @@
 //! action for each; printing ([`super::print_action`]) joins neighbours again.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::{forward, limit, pairs, service};
-use crate::expression::{self, ENDS, PRIORITY_PARTS, Written};
+use super::{forward, limit, pairs, redirect, service};
+use crate::expression::{self, ENDS, PRIORITY_PARTS};
 use crate::tree::{Content, Entry, Item};
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
@@ -159,8 +159,6 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
 
 /// A redirect's status where none is said.
 pub(crate) const REDIRECT_STATUS: u16 = 302;
-/// The same for a change of scheme, host or port, which is meant to last.
-const MOVED_STATUS: u16 = 301;
 /// A tarpit's status where none is said, HAProxy's.
 pub(crate) const TARPIT_STATUS: u16 = 500;
 
@@ -238,7 +236,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             }
         }
         "forward_by_name" => read_forward_by_name(item, reader)?,
-        "redirect" => read_redirect(item, reader)?,
+        "redirect" => redirect::read(item, reader)?,
         "respond" => Action::Respond(read_response(item, &RESPONSE, reader)?),
         "deny" => Action::Deny(read_response(item, &RESPONSE, reader)?),
         "authenticate" => read_authenticate(item, reader)?,
@@ -266,11 +264,14 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "replace_header" => {
             let keys = ["name", "pattern", "with", "elements"];
             let table = reader.keyed(item, REPLACE, &keys)?;
+            let name = table.required("name", reader);
+            let pattern = table.required("pattern", reader);
+            let with = table.required("with", reader);
             Action::ReplaceHeader {
-                name: table.required("name", reader)?,
-                pattern: table.required("pattern", reader)?,
-                with: table.required("with", reader)?,
                 elements: table.optional("elements", reader).unwrap_or(false),
+                name: name?,
+                pattern: pattern?,
+                with: with?,
             }
         }
         "set_path" => Action::SetPath(Template::read(item, reader)?),
@@ -474,63 +475,12 @@ fn read_forward_by_name(item: &Item, reader: &mut Reader<'_>) -> Option<Action<N
         });
     }
     let table = reader.keyed(item, "a template or a table", &["name", "fallback"])?;
+    let name = table.required("name", reader);
+    let fallback = table.optional("fallback", reader);
     Some(Action::ForwardByName {
-        name: table.required("name", reader)?,
-        fallback: table.optional("fallback", reader),
+        name: name?,
+        fallback,
     })
-}
-
-fn read_redirect(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
-    if matches!(item.content, Content::Text { .. }) {
-        return Some(Action::Redirect {
-            location: Template::read(item, reader)?,
-            status: REDIRECT_STATUS,
-        });
-    }
-    let keys = ["location", "status", "scheme", "host", "port"];
-    let table = reader.keyed(item, "a template or a table", &keys)?;
-    let parts = ["scheme", "host", "port"];
-    let part = parts.iter().find_map(|key| table.entry(key));
-    if let (Some(location), Some(part)) = (table.entry("location"), part) {
-        let message = format!("`location` and `{}` exclude each other", part.key);
-        reader.push(
-            Diagnostic::error(Code::Conflict, part.key_span, message)
-                .label(location.key_span, "the whole location"),
-        );
-        return None;
-    }
-    let (location, default) = match part {
-        Some(_) => (redirect_to(&table, reader)?, MOVED_STATUS),
-        None => (table.required("location", reader)?, REDIRECT_STATUS),
-    };
-    Some(Action::Redirect {
-        location,
-        status: table.optional("status", reader).unwrap_or(default),
-    })
-}
-
-/// The template for `{ scheme, host, port }`; path and query stay.
-fn redirect_to(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Template<Named>> {
-    let mut text = |key: &str, default: &str| -> Option<String> {
-        match table.entry(key) {
-            Some(_) => table.required(key, reader),
-            None => Some(default.to_owned()),
-        }
-    };
-    let scheme = text("scheme", "${scheme}")?;
-    let host = text("host", "${host}")?;
-    let port: Option<u16> = match table.entry("port") {
-        Some(_) => Some(table.required("port", reader)?),
-        None => None,
-    };
-    let usual = matches!(
-        (scheme.as_str(), port),
-        ("https", Some(443)) | ("http", Some(80))
-    );
-    let port = port.filter(|_| !usual);
-    let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    let location = format!("{scheme}://{host}{port}${{target}}");
-    expression::template::parse(Written::bare(&location), reader.found)
 }
 
 /// The keys of an answer.
@@ -581,21 +531,23 @@ fn read_response_of(
         return None;
     }
     let body = match said.first().map(|entry| entry.key.as_str()) {
-        Some("body") => AnswerBody::Text(table.required("body", reader)?),
-        Some("file") => AnswerBody::File(table.required("file", reader)?),
-        Some("error_page") => table.required("error_page", reader)?,
-        _ => AnswerBody::NONE,
+        Some("body") => table.required("body", reader).map(AnswerBody::Text),
+        Some("file") => table.required("file", reader).map(AnswerBody::File),
+        Some("error_page") => table.required("error_page", reader),
+        _ => Some(AnswerBody::NONE),
     };
     let headers = table.entry("headers");
     let headers = headers.map(|entry| pairs::read(&entry.item, reader));
     let headers = headers.unwrap_or_default().into_iter();
+    let status = match (table.entry("status"), status) {
+        (None, Some(status)) => Some(status),
+        _ => table.required("status", reader),
+    };
+    let content_type = table.optional("content_type", reader);
     Some(FixedResponse {
-        status: match (table.entry("status"), status) {
-            (None, Some(status)) => status,
-            _ => table.required("status", reader)?,
-        },
-        content_type: table.optional("content_type", reader),
-        body,
+        status: status?,
+        content_type,
+        body: body?,
         headers: headers.map(|(name, value)| (name.value, value)).collect(),
     })
 }
@@ -652,9 +604,11 @@ fn read_tarpit(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
     }
     let keys: Vec<&str> = RESPONSE.iter().copied().chain(["delay"]).collect();
     let table = reader.keyed(item, "a duration or a table", &keys)?;
+    let delay = table.required("delay", reader);
+    let response = read_response_of(&table, Some(TARPIT_STATUS), reader);
     Some(Action::Tarpit {
-        delay: table.required("delay", reader)?,
-        response: read_response_of(&table, Some(TARPIT_STATUS), reader)?,
+        delay: delay?,
+        response: response?,
     })
 }
 
@@ -676,9 +630,11 @@ fn read_status(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
         });
     }
     let table = reader.keyed(item, "a status or a table", &["status", "reason"])?;
+    let status = table.required("status", reader);
+    let reason = table.optional("reason", reader);
     Some(Action::SetStatus {
-        status: table.required("status", reader)?,
-        reason: table.optional("reason", reader),
+        status: status?,
+        reason,
     })
 }
 
@@ -690,9 +646,11 @@ fn read_wait_for_body(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Nam
         });
     }
     let table = reader.keyed(item, "a duration or a table", &["time", "at_least"])?;
+    let time = table.required("time", reader);
+    let at_least = table.optional("at_least", reader).unwrap_or(0);
     Some(Action::WaitForBody {
-        time: table.required("time", reader)?,
-        at_least: table.optional("at_least", reader).unwrap_or(0),
+        time: time?,
+        at_least,
     })
 }
 

@@ -49,14 +49,15 @@ impl Form for CircuitBreaker {
         let open_for = given(&table, "open_for", OPEN_FOR, reader);
         let recover_over = given(&table, "recover_over", RECOVER_OVER, reader);
         let status = given(&table, "status", STATUS, reader);
+        // Nothing runs where something is wrong; what is right is checked.
         Some(Self {
             name: name?,
             opens_when: opens_when?,
-            check_period: check_period?,
-            min_requests: min_requests?,
-            open_for: open_for?,
-            recover_over: recover_over?,
-            status: status?,
+            check_period: check_period.unwrap_or(CHECK_PERIOD),
+            min_requests: min_requests.unwrap_or(MIN_REQUESTS),
+            open_for: open_for.unwrap_or(OPEN_FOR),
+            recover_over: recover_over.unwrap_or(RECOVER_OVER),
+            status: status.unwrap_or(STATUS),
         })
     }
 

@@ -7,7 +7,7 @@ use super::form::{Form, Reader};
 use crate::expression::print_network;
 use crate::tree::{Entry, Table};
 use ipnet::IpNet;
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
@@ -30,6 +30,7 @@ pub(super) fn rules(
         false => Phase::Connection,
     };
     let mut rules = Vec::new();
+    let mut denied: Vec<Spanned<IpNet>> = Vec::new();
     for key in ["deny", "allow"] {
         let Some(entry) = table.get(key) else {
             continue;
@@ -44,6 +45,11 @@ pub(super) fn rules(
             reader.push(one.help("leave it out, or set `accept_proxy` where a proxy tells who they are; `mode` of the socket says who may connect"));
             continue;
         }
+        match key {
+            "deny" => denied.clone_from(&any_of),
+            _ => check_allowed(&any_of, &denied, reader),
+        }
+        let any_of = any_of.iter().map(|network| network.value).collect();
         let listed = Condition::Test(Spanned::new(
             Test {
                 expression: Value::Source.into(),
@@ -59,13 +65,33 @@ pub(super) fn rules(
             },
             actions: vec![Action::Reject { silent: false }],
             origin: Origin(entry.key_span.to(entry.item.span)),
+            places: Places::default(),
         });
     }
     rules
 }
 
+/// Reports who is allowed and can never connect: `deny` counts first.
+fn check_allowed(allowed: &[Spanned<IpNet>], denied: &[Spanned<IpNet>], reader: &mut Reader<'_>) {
+    for network in allowed {
+        let Some(wider) = denied.iter().find(|it| it.value.contains(&network.value)) else {
+            continue;
+        };
+        let (one, other) = (print_network(&network.value), print_network(&wider.value));
+        let message = match network.value == wider.value {
+            true => format!("`{one}` is in `allow` and in `deny`: who is denied does not come in"),
+            false => format!(
+                "`{one}` is allowed, and all of it is denied by `{other}`: nobody of it comes in"
+            ),
+        };
+        let one = Diagnostic::error(Code::Conflict, network.span, message);
+        let help = "take it out of one of them; `deny` may name a part of what `allow` names";
+        reader.push(one.label(wider.span, "denied here").help(help));
+    }
+}
+
 /// The networks of a list. `None`: there is nothing to test, or it was reported.
-fn networks(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<IpNet>> {
+fn networks(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Spanned<IpNet>>> {
     let given = reader.elements(&entry.item).len();
     let networks = Vec::<Spanned<IpNet>>::read(&entry.item, reader)?;
     // Half of a list would let in, or keep out, whom it should not.
@@ -84,7 +110,6 @@ fn networks(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<IpNet>> {
             reader.push(one.label(first.span, "the first is here"));
         }
     }
-    let networks: Vec<IpNet> = networks.iter().map(|network| network.value).collect();
     (!networks.is_empty()).then_some(networks)
 }
 

@@ -36,17 +36,24 @@ impl Form for Cors {
             return Some(Self::new(Vec::read(item, reader)?));
         }
         let table = reader.keyed(item, Self::WHAT, KEYS.get(..OF_CORS).unwrap_or_default())?;
-        let usual = Self::new(table.required("origins", reader)?);
+        let origins: Option<Vec<String>> = table.required("origins", reader);
+        let usual = Self::new(Vec::new());
+        let methods = given(&table, "methods", usual.methods, reader);
+        let headers = given(&table, "headers", usual.headers, reader);
+        let expose = given(&table, "expose", usual.expose, reader);
+        let credentials = given(&table, "credentials", false, reader);
+        let max_age = match table.entry("max_age") {
+            Some(_) => table.required("max_age", reader).map(Some),
+            None => Some(None),
+        };
+        // Nothing runs where something is wrong; what is right is checked.
         Some(Self {
-            methods: given(&table, "methods", usual.methods, reader)?,
-            headers: given(&table, "headers", usual.headers, reader)?,
-            expose: given(&table, "expose", usual.expose, reader)?,
-            credentials: given(&table, "credentials", false, reader)?,
-            max_age: match table.entry("max_age") {
-                Some(_) => Some(table.required("max_age", reader)?),
-                None => None,
-            },
-            origins: usual.origins,
+            methods: methods.unwrap_or_default(),
+            headers: headers.unwrap_or_default(),
+            expose: expose.unwrap_or_default(),
+            credentials: credentials.unwrap_or_default(),
+            max_age: max_age.unwrap_or_default(),
+            origins: origins?,
         })
     }
 
@@ -92,17 +99,29 @@ impl Form for SecurityHeaders {
         let keys: Vec<&str> = own.iter().copied().chain(["replace"]).collect();
         let table = reader.keyed(item, Self::WHAT, &keys)?;
         let usual = Self::default();
+        let transport = given(&table, "transport", usual.transport, reader);
+        let mut text = |key, usual| given::<String>(&table, key, usual, reader);
+        let frame = text("frame", usual.frame);
+        let referrer = text("referrer", usual.referrer);
+        let content = text("content", usual.content);
+        let permissions = text("permissions", usual.permissions);
+        let opener = text("opener", usual.opener);
+        let mut is_on = |key, usual| given::<bool>(&table, key, usual, reader);
+        let subdomains = is_on("subdomains", false);
+        let preload = is_on("preload", false);
+        let nosniff = is_on("nosniff", true);
+        let replace = is_on("replace", false);
         Some(Self {
-            transport: given(&table, "transport", usual.transport, reader)?,
-            subdomains: given(&table, "subdomains", false, reader)?,
-            preload: given(&table, "preload", false, reader)?,
-            frame: given(&table, "frame", usual.frame, reader)?,
-            referrer: given(&table, "referrer", usual.referrer, reader)?,
-            nosniff: given(&table, "nosniff", true, reader)?,
-            content: given(&table, "content", usual.content, reader)?,
-            permissions: given(&table, "permissions", usual.permissions, reader)?,
-            opener: given(&table, "opener", usual.opener, reader)?,
-            replace: given(&table, "replace", false, reader)?,
+            transport: transport.unwrap_or(usual.transport),
+            subdomains: subdomains.unwrap_or_default(),
+            preload: preload.unwrap_or_default(),
+            frame: frame.unwrap_or_default(),
+            referrer: referrer.unwrap_or_default(),
+            nosniff: nosniff.unwrap_or_default(),
+            content: content.unwrap_or_default(),
+            permissions: permissions.unwrap_or_default(),
+            opener: opener.unwrap_or_default(),
+            replace: replace.unwrap_or_default(),
         })
     }
 

@@ -3,7 +3,7 @@
 //! A [`Form`] is a value, a [`Field`] is what a key of a table holds, [`Fields`] are all keys of a table. The macro
 //! `fields!` makes the last from one list of keys.
 
-use super::scalar::range_of_key;
+use super::scalar::{range_of_key, read_duration};
 use super::size::is_size;
 use crate::expression::Written;
 use crate::tree::{Content, Entry, Item, Table};
@@ -41,6 +41,65 @@ impl Out {
     }
 }
 
+/// So many keys of a table are named where something else stands in its place.
+const MAX_SHOWN_KEYS: usize = 16;
+
+/// What to write where a value of another type stands: people bring spellings with them.
+fn habit(item: &Item, expected: &str) -> Option<String> {
+    match &item.content {
+        Content::Text { text, .. } if expected == u64::WHAT => Some(number_of(text)),
+        Content::Text { text, .. } if expected == bool::WHAT => {
+            match text.to_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" | "enabled" => {
+                    Some("write `true` without quotes".to_owned())
+                }
+                "false" | "no" | "off" | "0" | "disabled" => {
+                    Some("write `false` without quotes".to_owned())
+                }
+                _ => None,
+            }
+        }
+        Content::Integer(1) if expected == bool::WHAT => Some("write `true`".to_owned()),
+        Content::Integer(0) if expected == bool::WHAT => Some("write `false`".to_owned()),
+        Content::Integer(number) if expected == String::WHAT || expected == Name::WHAT => {
+            Some(format!("write \"{number}\" in quotes"))
+        }
+        Content::Boolean(value) if expected == String::WHAT || expected == Name::WHAT => {
+            Some(format!("write \"{value}\" in quotes"))
+        }
+        Content::Other { text, .. } if expected == u64::WHAT => {
+            Some(format!("`{text}` is no whole number: write one such as 20"))
+        }
+        _ => None,
+    }
+}
+
+/// What to write for a text that stands for a number: `20%`, `10/s`, `5m`.
+fn number_of(text: &str) -> String {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    match (digits, unit.trim()) {
+        ("", _) => "write a number without quotes, such as 20".to_owned(),
+        (_, "" | "%") => format!("write {digits} without quotes"),
+        (_, unit) if unit.starts_with('/') => {
+            format!(
+                "write {digits} without quotes; the time that it is for is the key `period`, or a second"
+            )
+        }
+        (_, "k" | "K") => format!("write {digits}000 without quotes"),
+        (_, "M") => format!("write {digits}000000 without quotes"),
+        _ if read_duration(text).is_some() => {
+            format!(
+                "this key is a number and no time: write one without unit and quotes, such as {digits}"
+            )
+        }
+        _ => format!("write {digits} without quotes and unit"),
+    }
+}
+
 /// What reading fills beside the value at hand.
 pub(crate) struct Reader<'d> {
     pub(crate) found: &'d mut Diagnostics,
@@ -75,8 +134,40 @@ impl Reader<'_> {
     pub(crate) fn wrong_type<T>(&mut self, item: &Item, expected: &str) -> Option<T> {
         if !matches!(item.content, Content::Broken) {
             let message = format!("expected {expected}, found {}", item.content.kind());
-            self.push(Diagnostic::error(Code::WrongType, item.span, message));
+            let wrong = Diagnostic::error(Code::WrongType, item.span, message);
+            self.push(match habit(item, expected) {
+                Some(help) => wrong.help(help),
+                None => wrong,
+            });
         }
+        None
+    }
+
+    /// The same where a table of these keys was expected.
+    fn no_table<T>(&mut self, item: &Item, expected: &str, keys: &[&str]) -> Option<T> {
+        if matches!(item.content, Content::Broken) {
+            return None;
+        }
+        let message = format!("expected {expected}, found {}", item.content.kind());
+        let wrong = Diagnostic::error(Code::WrongType, item.span, message);
+        let number = match &item.content {
+            Content::Text { text, .. } if expected.starts_with("a status") => text.parse().ok(),
+            _ => None::<u16>,
+        };
+        if let Some(number) = number {
+            self.push(wrong.help(format!("write {number} without quotes")));
+            return None;
+        }
+        self.push(match keys {
+            [] => wrong,
+            [first, ..] if keys.len() <= MAX_SHOWN_KEYS => {
+                let all = keys.join("`, `");
+                wrong.help(format!(
+                    "write `{{ {first} = …, … }}`; its keys are `{all}`"
+                ))
+            }
+            [first, ..] => wrong.help(format!("write `{{ {first} = …, … }}`")),
+        });
         None
     }
 
@@ -131,7 +222,7 @@ impl Reader<'_> {
         keys: &[&str],
     ) -> Option<Keyed<'i>> {
         let Content::Table(table) = &item.content else {
-            return self.wrong_type(item, expected);
+            return self.no_table(item, expected, keys);
         };
         for entry in table.entries() {
             if !keys.contains(&entry.key.as_str()) {

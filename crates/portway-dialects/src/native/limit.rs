@@ -30,8 +30,8 @@ pub(crate) fn read(key: &str, item: &Item, reader: &mut Reader<'_>) -> Option<Li
                 name: name?,
                 key: key?,
                 average: average?,
-                period: period?,
-                burst: burst?,
+                period: period.unwrap_or(PERIOD),
+                burst: burst.unwrap_or(1),
             })
         }
         // The last one that is left: "limit_concurrency".
@@ -41,9 +41,10 @@ pub(crate) fn read(key: &str, item: &Item, reader: &mut Reader<'_>) -> Option<Li
                 table.required("name", reader),
                 table.required("amount", reader),
             );
+            let key = read_key(&table, reader);
             Some(Limit::Concurrency {
                 name: name?,
-                key: read_key(&table, reader)?,
+                key: key?,
                 amount: amount?,
             })
         }

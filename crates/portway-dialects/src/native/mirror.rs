@@ -3,7 +3,7 @@
 use super::form::{Form, Out, Reader};
 use super::limit::given;
 use crate::tree::{Content, Item};
-use portway_model::mirror::Mirror;
+use portway_model::mirror::{BODY_BYTES, Mirror};
 use portway_model::name::Name;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -34,13 +34,13 @@ impl Form for Mirror<Named> {
         }
         let table = reader.keyed(item, Self::WHAT, &KEYS)?;
         let group: Option<Spanned<Name>> = table.required("group", reader);
-        let usual = Self::new(group?);
-        let bytes = usual.body_bytes.unwrap_or_default();
-        let body = given(&table, "body_bytes", bytes, reader)?;
+        let body = given(&table, "body_bytes", BODY_BYTES, reader);
+        let percent = given(&table, "percent", 100, reader);
+        let body = body.unwrap_or(BODY_BYTES);
         Some(Self {
-            percent: given(&table, "percent", usual.percent, reader)?,
+            percent: percent.unwrap_or(100),
             body_bytes: (body > 0).then_some(body),
-            group: usual.group,
+            group: group?,
         })
     }
 

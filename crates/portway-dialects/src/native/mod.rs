@@ -34,6 +34,7 @@ mod path_policy;
 mod preset;
 mod print;
 mod print_action;
+mod redirect;
 mod resolution;
 mod rule;
 mod scalar;

@@ -7,7 +7,9 @@
 use super::form::{Form, Keyed, Reader, words};
 use crate::expression::{Written, condition};
 use crate::tree::{Content, Entry, Item, Table};
-use portway_model::action::{Action, AnswerBody, FixedResponse, Normalization, Phase, Rule};
+use portway_model::action::{
+    Action, AnswerBody, FixedResponse, Normalization, Phase, Places, Rule,
+};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::Template;
@@ -183,6 +185,7 @@ impl Subject {
                     condition,
                     actions,
                     origin: Origin(place),
+                    places: Places::default(),
                 });
             }
         };

@@ -6,7 +6,7 @@
 
 use super::form::{Form, Keyed, Out, Reader, words};
 use crate::tree::{Entry, Table};
-use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::action::{Action, Phase, Places, Rule, Weighted};
 use portway_model::address::{BindAddress, Host, TargetAddress};
 use portway_model::check::{CheckKind, HealthCheckDraft};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -124,6 +124,7 @@ pub(crate) fn fill(
         condition: Condition::All(Vec::new()),
         actions: vec![Action::Forward(vec![Weighted::new(group, 1)])],
         origin: Origin(entry.key_span.to(entry.item.span)),
+        places: Places::default(),
     });
     let name = Spanned::new(listener.name.value.clone(), entry.item.span);
     let mut group = GroupDraft::new(name);

@@ -6,11 +6,11 @@ use super::forward;
 use super::print_action;
 use crate::expression::condition;
 use crate::tree::{Content, Entry, Item, Table};
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::expression::Condition;
+use portway_model::expression::{Condition, Matcher, NumberRange, Test, Value};
 use portway_model::settings::Protocol;
-use portway_model::span::Origin;
+use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 
 /// Whose rules they are, which decides the phase where none is said.
@@ -94,6 +94,7 @@ pub(crate) fn read_all(table: &Table, owner: Owner, reader: &mut Reader<'_>) -> 
             condition: Condition::All(Vec::new()),
             actions: vec![Action::Forward(groups)],
             origin: Origin(entry.key_span.to(entry.item.span)),
+            places: Places::default(),
         });
     }
     rules
@@ -124,7 +125,8 @@ fn is_short(rule: &Rule<Named>, phase: Phase) -> bool {
         && matches!(rule.actions.as_slice(), [Action::Forward(_)])
 }
 
-/// Reads one rule. `None` where its condition or an action is wrong: half a rule would do something else.
+/// Reads one rule. Half of one would do something else, but nothing runs where something is wrong: what could be read of it
+/// is checked all the same.
 fn read(item: &Item, owner: Owner, reader: &mut Reader<'_>) -> Option<Rule<Named>> {
     let keys: Vec<&str> = KEYS.iter().copied().chain(action::keys()).collect();
     let table = reader.keyed(item, "a rule", &keys)?;
@@ -159,7 +161,7 @@ fn read(item: &Item, owner: Owner, reader: &mut Reader<'_>) -> Option<Rule<Named
             None
         }
         [entry] if entry.key == "actions" => read_list(entry, reader),
-        [entry] => action::read(entry, reader),
+        [entry] => action::read(entry, reader).map(|actions| placed(actions, entry)),
         [first, second, ..] => {
             let message = format!("`{}` and `{}` in one rule", first.key, second.key);
             reader.push(
@@ -170,16 +172,36 @@ fn read(item: &Item, owner: Owner, reader: &mut Reader<'_>) -> Option<Rule<Named
             None
         }
     };
+    let (actions, places): (Vec<_>, _) = actions?.into_iter().unzip();
     Some(Rule {
-        condition: condition?,
+        condition: condition.unwrap_or_else(sometimes),
         phase: phase?,
-        actions: actions?,
+        actions,
         origin: Origin(when.map_or(item.span, |entry| item.span.to(entry.item.span))),
+        places: Places(places),
     })
 }
 
+/// In the place of a condition that is wrong: it may hold, and may not.
+fn sometimes() -> Condition<Named> {
+    let (min, max) = (0, 0);
+    let any_of = vec![NumberRange { min, max }];
+    Condition::Test(Spanned::bare(Test {
+        expression: Value::Random(2).into(),
+        matcher: Matcher::Number { any_of },
+    }))
+}
+
+/// An action and where it stands.
+type Placed = (Action<Named>, Span);
+
+fn placed(actions: Vec<Action<Named>>, entry: &Entry) -> Vec<Placed> {
+    let place = entry.key_span.to(entry.item.span);
+    actions.into_iter().map(|action| (action, place)).collect()
+}
+
 /// `actions = [{ … }, { … }]`.
-fn read_list(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>>> {
+fn read_list(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Placed>> {
     let keys: Vec<&str> = action::keys().collect();
     let mut actions = Vec::new();
     let mut complete = true;
@@ -201,12 +223,12 @@ fn read_list(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>
                 continue;
             }
             match action::read(entry, reader) {
-                Some(read) => actions.extend(read),
+                Some(read) => actions.extend(placed(read, entry)),
                 None => complete = false,
             }
         }
     }
-    complete.then_some(actions)
+    (complete || !actions.is_empty()).then_some(actions)
 }
 
 /// What is said of one rule, whatever its phase.

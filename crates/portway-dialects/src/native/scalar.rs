@@ -125,6 +125,13 @@ pub(crate) fn range_of_key(key: &str) -> Option<(u32, u32)> {
         "healthy_threshold" | "unhealthy_threshold" => (1, u32::from(limits::MAX_THRESHOLD)),
         "size" => (1, limits::MAX_TABLE_SIZE),
         "port" => (1, u32::from(u16::MAX)),
+        "percent" | "sampled" | "failure_percent" | "max_ejected_percent" | "min_zone_healthy" => {
+            (0, 100)
+        }
+        "jitter_percent" => (0, u32::from(limits::MAX_JITTER)),
+        "retry_budget" => (0, limits::MAX_RETRY_BUDGET),
+        "average" | "burst" | "amount" | "min_requests" => (1, limits::MAX_REQUESTS),
+        "status" => (100, 599),
         "slot" => (0, u32::from(limits::TRACK_SLOTS) - 1),
         _ => return None,
     })

@@ -1,6 +1,7 @@
 //! Health checks: that of a group, and what a target has of its own.
 
 use super::expressions::{Moment, Place, Side, reversed};
+use super::futile::check_head_only;
 use super::limits::{self, MAX_JITTER, MAX_THRESHOLD, given_within};
 use super::text::{
     Use, check_dns_name, check_header_name, check_path, check_status, check_text, check_token,
@@ -215,6 +216,7 @@ impl Compiler<'_> {
 
     fn check_check_kind(&mut self, kind: &Spanned<CheckKind<Named>>) {
         let span = kind.span;
+        check_head_only(&mut self.found, &kind.value, span);
         match &kind.value {
             CheckKind::Tcp | CheckKind::Tls => {}
             CheckKind::Http(http) | CheckKind::Https(http) => self.check_http_check(http, span),

@@ -531,6 +531,9 @@ impl Compiler<'_> {
         if let Transform::JwtVerify(verify) = transform {
             self.check_verified(place, verify);
         }
+        if let Transform::Replace { pattern, with, .. } = transform {
+            self.check_replaced(place, &pattern.value, with);
+        }
         let (wrong, help) = match transform {
             Transform::Field { index: 0, .. } | Transform::Word { index: 0, .. } => (
                 "there is no field 0",

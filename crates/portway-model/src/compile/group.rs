@@ -60,6 +60,7 @@ impl Compiler<'_> {
         let targets = self.targets(draft, protocol, check);
         self.check_retries(draft);
         self.check_choice(draft);
+        self.check_futile(draft);
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
         self.check_log_destinations(&draft.log);

@@ -247,6 +247,7 @@ impl Compiler<'_> {
         drafts: &[ErrorPageDraft],
         side: Side,
     ) -> Result<Vec<ErrorPage>, Reported> {
+        self.check_pages_used(drafts);
         for (index, page) in drafts.iter().enumerate() {
             check_status(
                 &mut self.found,

@@ -4,7 +4,9 @@
 //! The first action of a rule looks for itself. Those after it may find the request changed, so what they name is kept in
 //! variables before all of them, whose names no rule sets by itself.
 
-use crate::action::{Action, Phase, Rule};
+use super::Compiler;
+use super::expressions::Place;
+use crate::action::{Action, Phase, Places, Rule};
 use crate::convert::{self, Convert};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::Draft;
@@ -14,6 +16,7 @@ use crate::expression::{
 };
 use crate::name::Name;
 use crate::pattern::Pattern;
+use crate::replacement;
 use crate::span::{Span, Spanned};
 use crate::stage::Named;
 use std::borrow::Cow;
@@ -77,17 +80,21 @@ fn settled(rule: &Rule<Named>, taken: &HashSet<Name>, found: &mut Diagnostics) -
         return rule.clone();
     }
     let mut actions = Vec::with_capacity(rule.actions.len());
-    for action in &rule.actions {
+    for (index, action) in rule.actions.iter().enumerate() {
+        settling.span = rule.place_of(index);
         let Ok(action) = convert::action(&mut settling, action);
         actions.push(action);
         settling.is_first = false;
     }
-    let kept = settling.kept.into_iter().flat_map(keep);
+    let kept: Vec<_> = settling.kept.into_iter().flat_map(keep).collect();
+    let own = (0..rule.actions.len()).map(|index| rule.place_of(index));
+    let places = kept.iter().map(|_| Span::NONE).chain(own).collect();
     Rule {
         phase: rule.phase,
         condition: rule.condition.clone(),
-        actions: kept.chain(actions).collect(),
+        actions: kept.into_iter().chain(actions).collect(),
         origin: rule.origin,
+        places: Places(places),
     }
 }
 
@@ -144,6 +151,63 @@ fn is_named(patterns: &[Spanned<String>], group: &MatchGroup) -> bool {
     };
     let mut patterns = patterns.iter().map(|it| Pattern::new(&it.value));
     patterns.all(|it| it.is_ok_and(|it| it.is_named(*number)))
+}
+
+impl Compiler<'_> {
+    /// Groups that a replacement names and that are not there: nothing would stand in their place.
+    pub(super) fn check_replacement(
+        &mut self,
+        place: Place,
+        pattern: &Spanned<String>,
+        with: &Template<Named>,
+    ) {
+        for part in &with.0 {
+            match part {
+                TemplatePart::Text(text) => self.check_replaced(place, &pattern.value, text),
+                TemplatePart::Expression(inner) => {
+                    if let (Value::Number(number), []) =
+                        (&inner.value.value, inner.value.transforms.as_slice())
+                    {
+                        let message =
+                            format!("`${{{number}}}` is the number {number} here, and no group");
+                        let help = format!(
+                            "write `${number}`, or `$${{{number}}}` where letters or digits follow; for a number, {number}"
+                        );
+                        let place = if inner.span.is_none() {
+                            place.span
+                        } else {
+                            inner.span
+                        };
+                        let wrong = Diagnostic::error(Code::OutOfRange, place, message);
+                        self.found.push(wrong.help(help));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same of a text.
+    pub(super) fn check_replaced(&mut self, place: Place, pattern: &str, text: &str) {
+        for missing in replacement::missing_groups(pattern, text) {
+            let written = text.get(missing.range.clone()).unwrap_or_default();
+            let message =
+                format!("`{pattern}` has no group `{written}`: nothing would stand there");
+            let help = match missing.number_meant() {
+                Some(number) => {
+                    let rest = written.get(1 + number.len()..).unwrap_or_default();
+                    format!(
+                        "letters and digits behind `$` are one name: write `$${{{number}}}{rest}` in a template, \
+                         `${{{number}}}{rest}` in `replace(…)`; `$$` is a dollar"
+                    )
+                }
+                None => "groups are counted from 1 by their parentheses, `(…)`, and have names as `(?<year>…)`; `$0` is all \
+                         that is found, `$$` a dollar"
+                    .to_owned(),
+            };
+            let wrong = Diagnostic::error(Code::OutOfRange, place.span, message);
+            self.found.push(wrong.help(help));
+        }
+    }
 }
 
 /// As it is written.

@@ -15,6 +15,7 @@ mod choice;
 mod control;
 mod cors;
 mod expressions;
+mod futile;
 mod group;
 mod digest_auth;
 mod jwt;
@@ -43,13 +44,14 @@ mod types;
 mod wanted;
 mod words;
 
-use crate::circuit::CircuitBreaker;
 use crate::defaults;
 use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
+use crate::limit::Limit;
 use crate::name::Name;
 use crate::snapshot::{Snapshot, TokenKeys};
 use crate::span::{Span, Spanned};
+use crate::stage::Named;
 pub(crate) use check::default_check_timeout;
 pub(crate) use group::default_target_name;
 use names::Names;
@@ -62,16 +64,28 @@ pub(crate) use tls::{default_alpn, default_upstream_alpn};
 /// Resolves, checks and completes a draft. The snapshot is `Some` exactly where no error was found; warnings
 /// may stand beside it. Diagnostics are sorted by place.
 pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
+    let (snapshot, found) = run(draft, false);
+    (snapshot.filter(|_| !found.has_errors()), found)
+}
+
+/// What can be made of a draft with errors, without the objects and rules that cannot: for who looks at the files that it
+/// names. It must not be run.
+pub fn compile_partly(draft: &Draft) -> Option<Snapshot> {
+    run(draft, true).0
+}
+
+fn run(draft: &Draft, partly: bool) -> (Option<Snapshot>, Diagnostics) {
     let mut found = Diagnostics::default();
     let names = Names::collect(draft, &mut found);
     let mut compiler = Compiler {
         draft,
         names,
         protocols: Protocols::of_draft(draft),
-        circuits: HashMap::new(),
+        shared: HashMap::new(),
         token_keys: Vec::new(),
         set_by_rules: None,
         wanted: wanted::Wanted::default(),
+        partly,
         found,
     };
     let snapshot = compiler.snapshot();
@@ -81,7 +95,7 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
     }
     let mut found = compiler.found;
     found.sort();
-    (snapshot.filter(|_| !found.has_errors()), found)
+    (snapshot, found)
 }
 
 /// What was wrong has been reported.
@@ -93,14 +107,16 @@ struct Compiler<'a> {
     draft: &'a Draft,
     names: Names,
     protocols: Protocols,
-    /// Circuit breakers that rules have said, and where.
-    circuits: HashMap<Name, (CircuitBreaker, Span)>,
+    /// Limits with a name that rules have said, and where.
+    shared: HashMap<(circuit::Shared, Name), (Limit<Named>, Span)>,
     /// Files with public keys that signatures are held against.
     token_keys: Vec<Spanned<String>>,
     /// Names of variables that rules set, once somebody needs them.
     set_by_rules: Option<HashSet<Name>>,
     /// What listeners want to know of their clients.
     wanted: wanted::Wanted,
+    /// What cannot be made is left out.
+    partly: bool,
     found: Diagnostics,
 }
 
@@ -109,13 +125,15 @@ impl Compiler<'_> {
         let draft = self.draft;
         let process = self.process();
         binds::check(draft, process.admin, &mut self.found);
-        let listeners = self.every(&draft.listeners, Self::listener);
+        // Nobody goes by the ids of a snapshot that does not run.
+        let partly = self.partly;
+        let listeners = self.every(&draft.listeners, partly, Self::listener);
         self.check_wanted();
-        let groups = self.every(&draft.groups, Self::target_group);
-        let certificates = self.every(&draft.certificates, Self::certificate_files);
-        let stick_tables = self.every(&draft.stick_tables, Self::table_of_counters);
-        let maps = self.every(&draft.maps, Self::map_of_texts);
-        let userlists = self.every(&draft.userlists, Self::list_of_users);
+        let groups = self.every(&draft.groups, partly, Self::target_group);
+        let certificates = self.every(&draft.certificates, false, Self::certificate_files);
+        let stick_tables = self.every(&draft.stick_tables, false, Self::table_of_counters);
+        let maps = self.every(&draft.maps, false, Self::map_of_texts);
+        let userlists = self.every(&draft.userlists, false, Self::list_of_users);
         Some(Snapshot {
             process,
             listeners: listeners?.into_iter().map(Arc::new).collect(),
@@ -128,10 +146,11 @@ impl Compiler<'_> {
         })
     }
 
-    /// Compiles each object, also those after a failure.
+    /// Compiles each object, also those after a failure; `partly`: without those that fail.
     fn every<T, U>(
         &mut self,
         drafts: &[T],
+        partly: bool,
         mut compile: impl FnMut(&mut Self, usize, &T) -> Result<U, Reported>,
     ) -> Option<Vec<U>> {
         let done: Vec<Result<U, Reported>> = drafts
@@ -139,7 +158,10 @@ impl Compiler<'_> {
             .enumerate()
             .map(|(index, draft)| compile(self, index, draft))
             .collect();
-        done.into_iter().collect::<Result<_, _>>().ok()
+        match partly {
+            true => Some(done.into_iter().filter_map(Result::ok).collect()),
+            false => done.into_iter().collect::<Result<_, _>>().ok(),
+        }
     }
 }
 

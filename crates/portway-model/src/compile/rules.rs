@@ -49,6 +49,14 @@ impl<'a> Owner<'a> {
         }
     }
 
+    /// The name of the target group whose rules they are.
+    pub(super) fn group_name(&self) -> Option<&'a Name> {
+        match self.side {
+            Side::Group(_) => Some(&self.name.value),
+            Side::Listener(_) => None,
+        }
+    }
+
     /// Phases that its rules may run in.
     fn phases(&self) -> &'static [Phase] {
         match self.side {
@@ -84,7 +92,14 @@ impl Compiler<'_> {
         for rule in drafts {
             self.check_rule(owner, rule);
         }
-        let rules = convert::each(self, drafts, convert::rule);
+        self.check_mirrors(owner, drafts);
+        let rules = match self.partly {
+            true => {
+                let rules = drafts.iter().map(|rule| convert::rule(self, rule));
+                Ok(rules.filter_map(Result::ok).collect())
+            }
+            false => convert::each(self, drafts, convert::rule),
+        };
         self.check_answers(owner, drafts);
         let mut by_phase = Rules::default();
         for mut rule in rules? {
@@ -113,11 +128,12 @@ impl Compiler<'_> {
             );
         }
         self.check_condition(place, &rule.condition);
-        for action in &rule.actions {
+        for (index, action) in rule.actions.iter().enumerate() {
+            let span = rule.place_of(index);
             if may_run(action, rule.phase, owner.side) {
-                self.check_action(place, action);
+                self.check_action(Place { span, ..place }, action);
             } else {
-                self.wrong_phase_of_action(owner, rule, action);
+                self.wrong_phase_of_action(owner, (rule.phase, span), action);
             }
         }
     }
@@ -150,7 +166,7 @@ impl Compiler<'_> {
     fn wrong_phase_of_action(
         &mut self,
         owner: &Owner<'_>,
-        rule: &Rule<Named>,
+        (phase, span): (Phase, Span),
         action: &Action<Named>,
     ) {
         let word = action_word(action);
@@ -168,8 +184,8 @@ impl Compiler<'_> {
         self.found.push(
             Diagnostic::error(
                 Code::WrongPhase,
-                rule.origin.0,
-                format!("{word} is not possible in the {}", phase_word(rule.phase)),
+                span,
+                format!("{word} is not possible in the {}", phase_word(phase)),
             )
             .help(help),
         );
@@ -286,42 +302,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_limit(&mut self, place: Place, limit: &Limit<Named>) {
-        let span = place.span;
-        let found = &mut self.found;
-        match limit {
-            Limit::Body { request, response } => {
-                for bytes in [request, response].into_iter().flatten() {
-                    let range = (1, limits::MAX_BODY_BYTES);
-                    limits::within(found, "a body's limit", *bytes, range, span);
-                }
-                if request.is_none() && response.is_none() {
-                    let message = "a limit of no body".to_owned();
-                    found.push(place_error(place, Code::Missing, message));
-                }
-            }
-            Limit::Rate {
-                key,
-                average,
-                period,
-                burst,
-                ..
-            } => {
-                limits::check_duration(found, "the period", *period, span);
-                let range = (1, limits::MAX_REQUESTS);
-                limits::within(found, "requests in a period", *average, range, span);
-                limits::within(found, "requests at once", *burst, range, span);
-                self.check_expression(place, key);
-            }
-            Limit::Circuit(breaker) => self.check_circuit_breaker(breaker, span),
-            Limit::Concurrency { key, amount, .. } => {
-                let range = (1, limits::MAX_REQUESTS);
-                limits::within(found, "requests at once", *amount, range, span);
-                self.check_expression(place, key);
-            }
-        }
-    }
-
     /// Actions that change a message.
     fn check_rewrite(&mut self, place: Place, action: &Action<Named>) {
         let span = place.span;
@@ -335,8 +315,14 @@ impl Compiler<'_> {
                 self.check_written(place, "a header's value", value, Use::HeaderValue);
             }
             Action::RemoveHeader { name } => check_header_removed(&mut self.found, name, span),
-            Action::ReplaceHeader { name, with, .. } => {
+            Action::ReplaceHeader {
+                name,
+                pattern,
+                with,
+                ..
+            } => {
                 check_header_written(&mut self.found, name, span);
+                self.check_replacement(place, pattern, with);
                 self.check_written(place, "a header's value", with, Use::HeaderValue);
             }
             Action::SetPath(path) => self.check_rooted(place, "a path", path),
@@ -344,9 +330,10 @@ impl Compiler<'_> {
             Action::SetArgument { value, .. } => self.check_template(place, value),
             Action::SetQuery(query) => self.check_written(place, "a query", query, Use::Target),
             Action::SetUrl(url) => self.check_url(place, url),
-            Action::ReplacePath { with, .. }
-            | Action::ReplaceTarget { with, .. }
-            | Action::ReplaceUrl { with, .. } => {
+            Action::ReplacePath { pattern, with }
+            | Action::ReplaceTarget { pattern, with }
+            | Action::ReplaceUrl { pattern, with } => {
+                self.check_replacement(place, pattern, with);
                 self.check_written(place, "a path", with, Use::Target);
             }
             Action::StripPrefix(prefixes) => {
@@ -642,11 +629,12 @@ impl Compiler<'_> {
             ));
         }
         let ends = rule.actions.iter().position(Action::ends_phase);
-        if ends.is_some_and(|position| position + 1 < rule.actions.len()) {
+        if let Some(after) = ends.filter(|ends| ends + 1 < rule.actions.len()) {
+            let after = rule.place_of(after + 1);
             self.found.push(
                 Diagnostic::warning(
                     Code::Unreachable,
-                    place,
+                    if after.is_none() { place } else { after },
                     "a rule with actions after the one that ends its phase",
                 )
                 .help("put the action that ends the phase last"),

@@ -1,6 +1,6 @@
 //! Small builders of drafts; every value gets a numbered place.
 
-use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::action::{Action, Phase, Places, Rule, Weighted};
 use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::draft::*;
 use portway_model::expression::*;
@@ -160,6 +160,7 @@ pub(crate) fn rule(
         condition,
         actions,
         origin: Origin(place(number)),
+        places: Places::default(),
     }
 }
 

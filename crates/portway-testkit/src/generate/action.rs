@@ -3,8 +3,8 @@
 use super::expression::scopes;
 use super::{Choices, Place};
 use portway_model::action::{
-    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Phase, Rule,
-    Service, StatsPage, TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Phase, Places,
+    Rule, Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::circuit::{CircuitBreaker, Comparison, Figure, Opens};
@@ -34,6 +34,7 @@ impl Choices {
             condition: self.condition(place),
             actions: self.at_least_one(2, |c| c.action(place, phase, forward)),
             origin: Origin(Span::NONE),
+            places: Places::default(),
         }
     }
 
@@ -44,6 +45,7 @@ impl Choices {
             condition: Condition::All(Vec::new()),
             actions: vec![self.forward(forward)],
             origin: Origin(Span::NONE),
+            places: Places::default(),
         }
     }
 
@@ -291,18 +293,26 @@ impl Choices {
     fn limit(&mut self, place: Place, kind: u32) -> Limit<Named> {
         let most = |c: &mut Self| c.below(9_000) + 1;
         match kind {
-            1 => Limit::Rate {
-                name: self.name(0),
-                key: self.expression(place),
-                average: most(self),
-                period: self.duration(),
-                burst: most(self),
-            },
-            2 => Limit::Concurrency {
-                name: self.name(0),
-                key: self.expression(place),
-                amount: most(self),
-            },
+            // Whatever has the same name says the same.
+            1 => {
+                let (average, period, burst) = (most(self), self.duration(), most(self));
+                let name = format!("{}-{average}-{period:?}-{burst}", self.name(0));
+                Limit::Rate {
+                    name: name.as_str().into(),
+                    key: self.expression(place),
+                    average,
+                    period,
+                    burst,
+                }
+            }
+            2 => {
+                let amount = most(self);
+                Limit::Concurrency {
+                    name: format!("{}-{amount}", self.name(0)).as_str().into(),
+                    key: self.expression(place),
+                    amount,
+                }
+            }
             _ if self.one_in(3) => Limit::Circuit(Arc::new(self.circuit_breaker())),
             _ => {
                 let request = self.maybe(|c| u64::from(most(c)) << 20);
@@ -510,12 +520,15 @@ impl Choices {
                 value: self.template_of(place, "", Self::line),
             },
             2 => Action::RemoveHeader { name: other },
-            3 => Action::ReplaceHeader {
-                name,
-                pattern: Spanned::bare(self.pattern()),
-                with: self.template_of(place, "", Self::line),
-                elements: self.one_in(3),
-            },
+            3 => {
+                let (pattern, with) = self.replacement(place, Self::line);
+                Action::ReplaceHeader {
+                    name,
+                    pattern,
+                    with,
+                    elements: self.one_in(3),
+                }
+            }
             _ => Action::SetHeader {
                 name,
                 value: self.template_of(place, "", Self::line),
@@ -526,22 +539,22 @@ impl Choices {
     /// Changes what is asked for.
     fn rewrite(&mut self, place: Place) -> A {
         match self.below(11) {
-            9 => Action::ReplaceUrl {
-                pattern: Spanned::bare(self.pattern()),
-                with: self.template_of(place, "", Self::word),
-            },
+            9 => {
+                let (pattern, with) = self.replacement(place, Self::word);
+                Action::ReplaceUrl { pattern, with }
+            }
             10 => {
                 let start = self.one("/", &["https://"]);
                 Action::SetUrl(self.template_of(place, start, Self::word))
             }
-            1 => Action::ReplacePath {
-                pattern: Spanned::bare(self.pattern()),
-                with: self.template_of(place, "", Self::word),
-            },
-            7 => Action::ReplaceTarget {
-                pattern: Spanned::bare(self.pattern()),
-                with: self.template_of(place, "", Self::word),
-            },
+            1 => {
+                let (pattern, with) = self.replacement(place, Self::word);
+                Action::ReplacePath { pattern, with }
+            }
+            7 => {
+                let (pattern, with) = self.replacement(place, Self::word);
+                Action::ReplaceTarget { pattern, with }
+            }
             2 => Action::StripPrefix(self.at_least_one(2, Self::path)),
             3 => Action::AddPrefix(self.path()),
             4 => Action::SetQuery(self.template_of(place, "", Self::word)),

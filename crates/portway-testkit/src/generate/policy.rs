@@ -113,20 +113,24 @@ impl Choices {
     /// What browsers are told.
     pub(super) fn security_headers(&mut self) -> Action<Named> {
         let usual = SecurityHeaders::default();
-        let text = |c: &mut Self, usual: &str| match c.one_in(2) {
+        let text = |c: &mut Self, usual: &str, other: &'static str| match c.one_in(2) {
             true => usual.to_owned(),
-            false => c.one("", &["DENY", "default-src 'self'"]).to_owned(),
+            false => c.one("", &[other]).to_owned(),
         };
         Action::SecurityHeaders(Arc::new(SecurityHeaders {
             transport: self.one(usual.transport, &[Duration::ZERO, Duration::from_secs(60)]),
             subdomains: self.one_in(3),
             preload: self.one_in(3),
-            frame: text(self, &usual.frame),
-            referrer: text(self, &usual.referrer),
+            frame: text(self, &usual.frame, "DENY"),
+            referrer: text(self, &usual.referrer, "no-referrer, Origin"),
             nosniff: !self.one_in(3),
-            content: text(self, &usual.content),
-            permissions: text(self, &usual.permissions),
-            opener: text(self, &usual.opener),
+            content: text(self, &usual.content, "default-src 'self'"),
+            permissions: text(
+                self,
+                &usual.permissions,
+                "camera=(), usb=(self \"https://a.example\")",
+            ),
+            opener: text(self, &usual.opener, "unsafe-none; report-to=\"a\""),
             replace: self.one_in(3),
         }))
     }

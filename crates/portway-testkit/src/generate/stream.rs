@@ -1,7 +1,7 @@
 //! What belongs to connections rather than to requests.
 
 use super::{Choices, Place};
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::expression::{Condition, Matcher, NumberRange, Test, Value};
 use portway_model::first_answer::AnswerPart;
 use portway_model::proxied::PassOn;
@@ -50,6 +50,7 @@ impl Choices {
             condition: Condition::All(vec![self.condition(place), answered]),
             actions: vec![action],
             origin: Origin(Span::NONE),
+            places: Places::default(),
         }
     }
 

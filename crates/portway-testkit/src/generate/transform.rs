@@ -1,17 +1,60 @@
 //! Steps on values that fit what stands before them.
 
 use super::Choices;
-use super::expression::Kind;
+use super::expression::{Kind, Place};
 use portway_model::expression::{
     Append, ChunkForm, Chunks, DigestKind, Given, HashKind, Hashing, JsonCharset, JwtVerify,
-    MqttField, MqttPart, Operand, Operation, Scope, Secret, SetWhen, TimeUnit, Transform,
+    MqttField, MqttPart, Operand, Operation, Scope, Secret, SetWhen, Template, TemplatePart,
+    TimeUnit, Transform, Value,
 };
+use portway_model::replacement::without_missing;
 use portway_model::settings::MapMatch;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// The text without groups that the regular expression does not have.
+fn of_known_groups(pattern: &str, mut text: String) -> String {
+    loop {
+        let (kept, left_out) = without_missing(pattern, &text);
+        if left_out.is_empty() {
+            return kept;
+        }
+        // What stands side by side now may name a group too.
+        text = kept;
+    }
+}
+
 impl Choices {
+    /// A regular expression, and what comes in the place of what it finds.
+    pub(super) fn replacement(
+        &mut self,
+        place: Place,
+        text: impl FnMut(&mut Self) -> String,
+    ) -> (Spanned<String>, Template<Named>) {
+        let pattern = self.pattern();
+        let mut template = Template(Vec::new());
+        // Texts side by side are one text.
+        for part in self.template_of(place, "", text).0 {
+            match (template.0.last_mut(), part) {
+                (Some(TemplatePart::Text(before)), TemplatePart::Text(more)) => {
+                    before.push_str(&more);
+                }
+                // A number by itself would be taken for a group by who reads it.
+                (_, TemplatePart::Expression(it))
+                    if matches!(it.value.value, Value::Number(_))
+                        && it.value.transforms.is_empty() => {}
+                (_, part) => template.0.push(part),
+            }
+        }
+        for part in &mut template.0 {
+            if let TemplatePart::Text(text) = part {
+                *text = of_known_groups(&pattern, std::mem::take(text));
+            }
+        }
+        (Spanned::bare(pattern), template)
+    }
+
     /// A step and what it gives.
     pub(super) fn transform(&mut self, kind: Kind) -> (Transform<Named>, Kind) {
         match self.below(5) {
@@ -241,11 +284,14 @@ impl Choices {
                 offset: self.below(100),
                 length: self.maybe(|c| c.below(100)),
             },
-            7 => Transform::Replace {
-                pattern: Spanned::bare(self.pattern()),
-                with: self.text(),
-                all: self.one_in(2),
-            },
+            7 => {
+                let pattern = self.pattern();
+                Transform::Replace {
+                    with: of_known_groups(&pattern, self.text()),
+                    pattern: Spanned::bare(pattern),
+                    all: self.one_in(2),
+                }
+            }
             8 => match self.among(&self.maps.clone()) {
                 Some((map, compare))
                     if compare != MapMatch::Address

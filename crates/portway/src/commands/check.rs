@@ -17,12 +17,7 @@ pub(crate) fn run(arguments: &Check, quiet: bool) -> ExitCode {
         &arguments.sources,
         &reading(&arguments.language, &arguments.templates, Unset::Warned),
     );
-    if let Some(snapshot) = &compiled.snapshot {
-        compiled
-            .diagnostics
-            .extend(install::check(snapshot, &compiled.sources));
-        compiled.diagnostics.sort();
-    }
+    install::check_compiled(&mut compiled);
     let (sources, found) = (&compiled.sources, &compiled.diagnostics);
     if arguments.json {
         super::print(&format!("{}\n", render::json(sources, found)));

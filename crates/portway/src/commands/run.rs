@@ -8,7 +8,7 @@ use std::sync::Arc;
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::files::Record;
-use portway_control::install::Running;
+use portway_control::install::{self, Running};
 use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
 use portway_control::upgrade::Predecessor;
 use portway_dialects::cloudformation::Unset;
@@ -29,7 +29,10 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     let itself = Itself::find();
     system::start_log(arguments.log.log_level, quiet);
     let record = Record::default();
-    let compiled = record.during(|| compiled(arguments));
+    let mut compiled = record.during(|| compiled(arguments));
+    if compiled.snapshot.is_none() {
+        install::check_compiled(&mut compiled);
+    }
     let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(snapshot) = compiled.snapshot else {
         say();

@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::text::always;
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::choice::StickTo;
 use portway_model::draft::{GroupDraft, StickTableDraft};
 use portway_model::expression::{Counter, Expression, StoredCounter, Value};
@@ -53,6 +53,7 @@ impl Lowering<'_, '_, '_> {
                     table: table.clone(),
                 }],
                 origin: Origin(cookie.span),
+                places: Places::default(),
             });
         }
     }

@@ -5,7 +5,7 @@ use super::text::always;
 use super::{Lowering, Resource, bare, tags};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
-use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::action::{Action, Phase, Places, Rule, Weighted};
 use portway_model::check::{CheckKind, HealthCheckDraft};
 use portway_model::choice::StickyCookie;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -233,6 +233,7 @@ impl Lowering<'_, '_, '_> {
             condition: always(),
             actions: vec![Action::Forward(vec![Weighted::new(group, 1)])],
             origin: Origin(listener.span),
+            places: Places::default(),
         });
         self.draft.listeners.push(draft);
     }

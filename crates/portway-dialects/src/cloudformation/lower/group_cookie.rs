@@ -2,7 +2,7 @@
 
 use super::text::{holds, written};
 use crate::cloudformation::table;
-use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::action::{Action, Phase, Places, Rule, Weighted};
 use portway_model::expression::{
     Condition, Expression, Matcher, Scope, Test, TextMatch, Value, Variable,
 };
@@ -82,6 +82,7 @@ impl Routed {
             condition,
             actions: before().chain(actions).collect(),
             origin: Origin(span),
+            places: Places::default(),
         };
         let first = self.first.into_iter().map(|(also, actions)| {
             let both = match condition.is_always() {
@@ -138,6 +139,7 @@ pub(super) fn set(rules: &[Rule<Named>], span: Span) -> Vec<Rule<Named>> {
             )),
             actions: vec![cookie(own, ""), cookie(other, "; SameSite=None; Secure")],
             origin: Origin(span),
+            places: Places::default(),
         }
     };
     groups.into_iter().map(rule).collect()

@@ -6,7 +6,7 @@ use super::{
     tags,
 };
 use crate::cloudformation::object::Object;
-use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Places, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Template, Value};
@@ -613,5 +613,6 @@ fn responses(own: Option<&Object>, span: Span) -> Vec<Rule<Named>> {
         condition: always(),
         actions,
         origin: Origin(span),
+        places: Places::default(),
     }]
 }

@@ -4,7 +4,7 @@ use super::{Found, INGRESS, Lowering, SECURITY_GROUP};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
 use ipnet::IpNet;
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Condition, Expression, Matcher, Test, Value};
@@ -204,6 +204,7 @@ fn refuse_others(networks: Vec<IpNet>, both: bool, span: Span) -> Option<Filter>
         condition,
         actions: vec![Action::Reject { silent: false }],
         origin: Origin(span),
+        places: Places::default(),
     };
     Some(Filter {
         rule,

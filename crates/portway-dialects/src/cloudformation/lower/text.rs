@@ -1,7 +1,7 @@
 //! Conditions and templates written as text of the native form, which is shorter than building them.
 
 use crate::expression::{Written, condition, template};
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::expression::{Condition, Expression, Template, TemplatePart, Value};
 use portway_model::span::{Origin, Span, Spanned};
@@ -47,5 +47,6 @@ pub(super) fn on_request(
         condition,
         actions,
         origin: Origin(span),
+        places: Places::default(),
     }
 }

@@ -233,8 +233,11 @@ impl Lowering<'_, '_, '_> {
         target.backup = own.backup.map(|span| Spanned::new(true, span));
         target.disabled = own.disabled.map(|span| Spanned::new(true, span));
         let some = |limit: Option<Spanned<u32>>| limit.filter(|limit| limit.value > 0);
-        target.max_connections = some(own.maxconn);
-        target.min_connections = some(own.minconn);
+        let (least, most) = (some(own.minconn), some(own.maxconn));
+        // One that is no smaller, or stands alone, is the limit itself.
+        let is_limit = least.is_some_and(|least| most.is_none_or(|most| least.value >= most.value));
+        target.max_connections = if is_limit { least } else { most };
+        target.min_connections = least.filter(|_| !is_limit);
         target.max_queue = some(own.maxqueue);
         target.cookie.clone_from(&own.cookie);
         target.stick = own.stick.filter(|stick| !stick.value);

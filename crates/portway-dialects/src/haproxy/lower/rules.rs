@@ -7,7 +7,7 @@
 use super::Lowering;
 use crate::haproxy::proxy::{List, OddNames, Proxy, RuleLine, Step};
 use portway_model::action::{
-    Action, FixedResponse, NamePattern, Phase, Rule, Weighted, is_of_connection,
+    Action, FixedResponse, NamePattern, Phase, Places, Rule, Weighted, is_of_connection,
 };
 use portway_model::choice::StickinessUse;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -38,6 +38,7 @@ pub(super) fn rule(
         condition,
         actions,
         origin: Origin(span),
+        places: Places::default(),
     }
 }
 

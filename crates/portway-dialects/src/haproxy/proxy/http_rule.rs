@@ -15,7 +15,7 @@ use portway_model::action::{
 };
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Condition, PriorityPart, Template, TemplatePart, TextMatch, Variable,
+    Condition, PriorityPart, Template, TemplatePart, TextMatch, Value, Variable,
 };
 use portway_model::log::LogLevel;
 use portway_model::span::Spanned;
@@ -278,8 +278,10 @@ impl<'l> Reading<'_, 'l, '_> {
         let pattern = self.pattern(pattern, translated)?;
         let mut with = log_format::template(with, self.place(), self.reader)?;
         for part in &mut with.0 {
-            if let TemplatePart::Text(text) = part {
-                *text = regex::replacement(text);
+            if let Some(number) = number_alone(part) {
+                *part = TemplatePart::Text(number.to_string());
+            } else if let TemplatePart::Text(text) = part {
+                *text = regex::replacement_for(&pattern, text, self.reader);
             }
         }
         Some((pattern, with))
@@ -551,5 +553,16 @@ pub(super) fn call(word: &str) -> (&str, Option<&str>) {
     match word.split_once('(') {
         Some((name, rest)) => (name, Some(rest.strip_suffix(')').unwrap_or(rest))),
         None => (word, None),
+    }
+}
+
+/// A number that an expression gives whatever the request: `%[int(5)]`.
+fn number_alone(part: &TemplatePart<Named>) -> Option<i64> {
+    let TemplatePart::Expression(inner) = part else {
+        return None;
+    };
+    match &inner.value.value {
+        Value::Number(number) if inner.value.transforms.is_empty() => Some(*number),
+        _ => None,
     }
 }

@@ -7,7 +7,7 @@
 
 use super::super::matcher::one_of;
 use super::retry::Attempts;
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, Phase, Places, Rule};
 use portway_model::expression::{Condition, Scope, Template, Value, Variable};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span};
@@ -231,6 +231,7 @@ pub(super) fn rule(
         condition,
         actions,
         origin: Origin(origin),
+        places: Places::default(),
     }
 }
 

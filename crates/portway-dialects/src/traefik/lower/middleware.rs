@@ -13,6 +13,7 @@ use portway_model::expression::{
     TemplatePart, Transform, Value, Variable,
 };
 use portway_model::name::Name;
+use portway_model::replacement::without_missing;
 use portway_model::settings::Password;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::{Named, Pattern};
@@ -147,12 +148,26 @@ impl Lowering<'_> {
         text
     }
 
+    /// The text of a replacement without groups that are not there: in Traefik, too, they are empty texts.
+    fn known_groups(&mut self, pattern: &Spanned<String>, with: &str) -> String {
+        let (kept, left_out) = without_missing(&pattern.value, with);
+        for group in left_out {
+            let message = format!("`regex` has no group `{group}`, so nothing stands there");
+            let warning = Diagnostic::warning(Code::NeverWorks, pattern.span, message);
+            self.found.push(warning.help(
+                "groups are counted from 1 by their parentheses; `$1x` is a group of the name `1x`: write `${1}x`",
+            ));
+        }
+        kept
+    }
+
     fn replace_path_regex(&mut self, section: &Section, chain: &mut Chain, at: Span) {
         let Some(regex) = self.required(section, "regex", at) else {
             return;
         };
         let with = section.text("replacement").map_or("", |it| it.value.trim());
         let pattern = Spanned::new(regex.value.trim().to_owned(), regex.span);
+        let with = self.known_groups(&pattern, with);
         let matches = Matcher::Regex {
             any_of: vec![pattern.clone()],
         };
@@ -187,6 +202,7 @@ impl Lowering<'_> {
         };
         chain.always(set, at);
         let pattern = Spanned::new(regex.value.to_owned(), regex.span);
+        let with = self.known_groups(&pattern, with);
         let matches = Matcher::Regex {
             any_of: vec![pattern.clone()],
         };
@@ -194,7 +210,7 @@ impl Lowering<'_> {
             Value::Variable(url.clone()),
             vec![Transform::Replace {
                 pattern,
-                with: with.to_owned(),
+                with,
                 all: true,
             }],
         );
