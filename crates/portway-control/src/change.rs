@@ -27,6 +27,7 @@ use crate::outliers;
 use crate::parts;
 use crate::planning::Adjust;
 use crate::reload::{Reader, on_a_thread};
+use crate::resolve;
 use crate::running::Running;
 use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
 use crate::targets::{Targets, WatchedTarget};
@@ -453,6 +454,7 @@ impl Running {
             if let Some(tls) = next.tls.get(*at) {
                 health::start(group, tls, new(), peers, &self.process, &mut tasks);
             }
+            resolve::keep_resolving(new().map(|(_, it)| it), &next.names, &mut tasks);
             let known = before.targets.get(*at).into_iter().flat_map(|it| it.iter());
             let gone = known
                 .enumerate()

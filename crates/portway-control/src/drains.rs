@@ -34,7 +34,6 @@ use handed::Elsewhere;
 pub(crate) use handed::HandedDrains;
 pub(crate) use last::LastTimes;
 pub(crate) use ordered::OrderedListener;
-use ordered::next_target;
 use process::OfProcess;
 pub(crate) use process::{Again, Return};
 pub(crate) use time::delay_of;
@@ -346,11 +345,14 @@ impl Drains {
     pub(crate) fn follow(
         &self,
         gone: Leaving,
-        now: &Installed,
+        (before, now): (&Installed, &Installed),
         deadline: Duration,
     ) -> Vec<(ListenerKey, ListenerKey)> {
+        // What somebody has put back to work by other means is so.
+        self.look();
+        let excepted = self.excepted(before);
         let became = self.take_back(now);
-        self.keep_orders(&gone, now, deadline);
+        self.keep_orders(&gone, &excepted, now, deadline);
         for entry in self.entries().iter_mut() {
             if let Thing::Target(it) = &mut entry.thing {
                 it.look_for_group(now);
@@ -435,65 +437,6 @@ impl Drains {
             asked,
             is_told_of: false,
         });
-    }
-
-    /// What was told to drain goes on doing so where it has another name now, or none: then it drains as what is `gone`. Something else
-    /// that has its name now is told so too.
-    fn keep_orders(&self, gone: &Leaving, now: &Installed, deadline: Duration) {
-        let mut entries = self.entries();
-        let mut left = Vec::new();
-        for entry in entries.iter() {
-            left.extend(entry.of_gone(gone));
-        }
-        entries.retain_mut(|entry| {
-            let moment = self.now();
-            match &mut entry.thing {
-                Thing::OrderedListener(it) => match it.next(now) {
-                    Some(next) => {
-                        let same = Arc::ptr_eq(&it.state, &next.state);
-                        *it = next;
-                        if !same {
-                            entry.begin_anew(moment, now, deadline);
-                        }
-                        true
-                    }
-                    None => false,
-                },
-                Thing::OrderedTarget(it) => {
-                    let Some(next) = next_target(it, now) else {
-                        return false;
-                    };
-                    let same = Arc::ptr_eq(&it.state, &next.state);
-                    *it = next;
-                    let rests = [HealthState::Draining, HealthState::Unused];
-                    if !same || !rests.contains(&it.state_now()) {
-                        entry.begin_anew(moment, now, deadline);
-                    }
-                    true
-                }
-                Thing::Process | Thing::Listener(_) | Thing::Target(_) => true,
-            }
-        });
-        entries.extend(left);
-        let groups = self.groups().clone();
-        let known: HashSet<*const WatchedTarget> = entries
-            .iter()
-            .filter_map(|entry| match &entry.thing {
-                Thing::OrderedTarget(it) => Some(Arc::as_ptr(it)),
-                _ => None,
-            })
-            .collect();
-        drop(entries);
-        let targets = now.targets.iter().flat_map(|it| it.iter());
-        let is_new = |it: &&Arc<WatchedTarget>| {
-            groups.contains(&it.group) && !known.contains(&Arc::as_ptr(it))
-        };
-        let new: Vec<_> = targets.filter(is_new).cloned().collect();
-        for target in new {
-            let thing = Thing::OrderedTarget(target);
-            let terms = thing.terms(now, deadline);
-            self.order(thing, terms);
-        }
     }
 
     fn order(&self, thing: Thing, terms: Terms) {

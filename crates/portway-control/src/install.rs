@@ -224,7 +224,9 @@ pub async fn install(
         return Err(found);
     }
     let targets = watch(&snapshot);
-    resolve::resolve_all(&parts::all(&targets), &names).await;
+    let all = parts::all(&targets);
+    resolve::hear_all(&all, &names).await;
+    resolve::settle_all(&all);
     let (logs, of_logs) = logs::open(&snapshot, sources, &Known::default());
     found.extend(of_logs);
     let mut bound = match bind::bind(&snapshot, workers, neighbour, &Held::default()) {

@@ -322,6 +322,6 @@ impl WatchedTarget {
 
     /// Says where it lives from now on; sessions that it has go on.
     pub fn set_address(&self, address: SocketAddr) {
-        self.state.set_address(Some(address));
+        health::announce_by(self, self.resolved(address), By::Order);
     }
 }

@@ -360,9 +360,10 @@ impl Running {
             targets: &before.targets,
             tls: &before.tls,
             leaving: &leaving.targets,
+            stays: generation == before.generation,
         };
         let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
-        resolve::resolve_all(&targets.strangers(), &before.names).await;
+        resolve::hear_all(&targets.strangers(), &before.names).await;
         let (snapshot, logs) = self.open_logs(snapshot, sources, changing).await?;
         let next = (&snapshot, loaded.tls.judges.as_slice());
         let keys = changing.keys(&before, &leaving.listeners, next);
@@ -410,7 +411,7 @@ impl Running {
         publish(&publisher, &self.statistics.installed(), bound.sockets).await;
         let now = self.statistics.installed();
         tell_of_listeners(&before.plane.snapshot, &now.plane.snapshot);
-        changing.became(self.drains.follow(gone, &now, deadline));
+        changing.became(self.drains.follow(gone, (&before, &now), deadline));
         Ok(Done {
             plan,
             certificates,

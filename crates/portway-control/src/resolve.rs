@@ -27,9 +27,12 @@ use crate::targets::WatchedTarget;
 const MAX_WAYS: usize = 8;
 /// Time for the first answers of all names together: whoever waits for them has something better to do.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// Why a target has no address whose name nobody has spoken of.
+pub(crate) const NO_ANSWER: &str = "no server of names has answered yet";
 
-/// Resolves every name among `targets` once, all at the same time. A name without answer makes its target unhealthy.
-pub async fn resolve_all(targets: &[Arc<WatchedTarget>], names: &NameBook) {
+/// Asks for every name among `targets`, all at the same time, and waits a while for the answers. What is stays as it is:
+/// [`settle_all`] takes them in.
+pub(crate) async fn hear_all(targets: &[Arc<WatchedTarget>], names: &NameBook) {
     let asked: Vec<Arc<Asked>> = targets
         .iter()
         .filter_map(|target| {
@@ -46,6 +49,10 @@ pub async fn resolve_all(targets: &[Arc<WatchedTarget>], names: &NameBook) {
     };
     // Who is late is heard later.
     let _ = timeout(TIMEOUT, all).await;
+}
+
+/// Takes in what is known of the names of these. A name without answer makes its target unhealthy.
+pub(crate) fn settle_all(targets: &[Arc<WatchedTarget>]) {
     for target in targets {
         if let Some(asked) = target.asked() {
             settle(target, &asked);
@@ -82,9 +89,9 @@ pub(crate) fn keep_resolving<'t>(
     }
 }
 
+/// The name of a target that has one, also where it is disabled: a command may put it to work.
 fn name_of(target: &WatchedTarget) -> Option<Named<'_>> {
-    let named = Named::of(&target.target.address);
-    named.filter(|_| !target.target.disabled)
+    Named::of(&target.target.address)
 }
 
 /// Takes in what is known of the name of a target.
@@ -112,7 +119,7 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
         Some(address) if before == Some(address) => {}
         Some(address) => {
             tell(target, Ok(address));
-            target.resolved(address);
+            announce(target, target.resolved(address));
         }
         None => {
             let answer = asked.answer();
@@ -120,7 +127,7 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
             let why = match answer.why {
                 _ if others_have_all => "others of its group have all of its addresses",
                 Some(why) => why,
-                None => "no server of names has answered yet",
+                None => NO_ANSWER,
             };
             // The last good address stays as long as it may.
             let is_lost = answer.is_lost || others_have_all;

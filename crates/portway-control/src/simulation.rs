@@ -311,6 +311,7 @@ impl World {
             targets: &before.targets,
             tls: &before.tls,
             leaving: &self.leaving.targets,
+            stays: false,
         };
         let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
         let keys = parts::keys(

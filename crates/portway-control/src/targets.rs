@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 mod company;
+mod found;
 mod handed;
 mod named;
 mod next;
@@ -146,7 +147,9 @@ pub struct LastCheck {
 #[derive(Debug)]
 struct Known {
     machine: HealthMachine,
-    /// It is out of service because the one that it follows is.
+    /// What the one that it follows is; `None`: it follows none, or has not heard of that yet.
+    leader: Option<HealthMachine>,
+    /// It drains or is out of service because the one that it follows is.
     follows_into_rest: bool,
     /// Its agent holds it down: what it is without that.
     without_agent: Option<HealthMachine>,
@@ -219,6 +222,7 @@ impl WatchedTarget {
             is_added: false,
             known: Mutex::new(Known {
                 machine,
+                leader: None,
                 follows_into_rest: false,
                 without_agent: None,
                 since: SystemTime::now(),
@@ -556,13 +560,19 @@ impl WatchedTarget {
             TargetOrder::Ready | TargetOrder::Drain | TargetOrder::Up | TargetOrder::Down => {
                 if wakes && self.is_checked {
                     drop(known.machine.restore());
+                } else if wakes && order == TargetOrder::Ready {
+                    known.begin_again();
                 } else if wakes {
                     known.machine = HealthMachine::unchecked();
                 }
+                self.judge_by_name(&mut known);
             }
         }
         match order {
             TargetOrder::Drain => drop(known.machine.drain()),
+            TargetOrder::Up if self.is_lost() => {
+                drop(known.machine.observe(self.not_resolved(), AT_ONCE));
+            }
             TargetOrder::Up => drop(known.machine.observe(Probe::Passed, AT_ONCE)),
             TargetOrder::Down => {
                 let failure = Failure::ConnectFailed("said to be down".into());
@@ -590,14 +600,15 @@ impl WatchedTarget {
 
     fn follow(&self, machine: HealthMachine) -> Option<Transition> {
         let mut known = self.known();
+        known.leader = Some(machine);
         let from = known.machine.state();
         let itself = from == HealthState::Unused && !known.follows_into_rest;
         if itself {
             return None;
         }
-        known.follows_into_rest = machine.state() == HealthState::Unused;
-        known.machine = machine;
         known.without_agent = None;
+        known.begin_again();
+        self.judge_by_name(&mut known);
         let transition = known.change_from(from);
         self.publish(&mut known, transition)
     }
@@ -632,6 +643,13 @@ impl Known {
         self.without_agent.as_mut().unwrap_or(&mut self.machine)
     }
 
+    /// It is, without its agent, what it is where nothing of its own is known: as the one that it follows, or as one that nobody checks.
+    fn begin_again(&mut self) {
+        let own = self.leader.clone();
+        self.follows_into_rest = own.as_ref().is_some_and(is_out);
+        *self.own_mut() = own.unwrap_or_else(HealthMachine::unchecked);
+    }
+
     /// Its agent says that it is down.
     fn hold(&mut self, failure: Failure) -> Option<Transition> {
         let state = self.machine.state();
@@ -654,6 +672,11 @@ impl Known {
         let (to, reason) = (self.machine.state(), self.machine.reason().clone());
         (from != to).then_some(Transition { from, to, reason })
     }
+}
+
+/// It takes nothing new whatever checks find.
+fn is_out(machine: &HealthMachine) -> bool {
+    matches!(machine.state(), HealthState::Draining | HealthState::Unused)
 }
 
 /// The state as the log of events and metrics call it.

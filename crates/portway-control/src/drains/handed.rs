@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::ordered::Excepted;
 use super::{Drains, Entry, Leaving, Thing};
 use crate::figures::Installed;
 
@@ -21,6 +22,8 @@ use crate::figures::Installed;
 pub(crate) struct HandedDrains {
     /// Groups whose targets drain, also those that come to them.
     groups: Vec<String>,
+    /// Targets of these that do not, each with its group.
+    excepted: Vec<(String, String)>,
     all: Vec<DrainPart>,
 }
 
@@ -83,7 +86,9 @@ impl Entry {
 
 impl Drains {
     /// For the process that takes over.
-    pub(crate) fn handed(&self) -> HandedDrains {
+    pub(crate) fn handed(&self, now: &Installed) -> HandedDrains {
+        self.look();
+        let excepted = self.excepted(now).names();
         let groups = self.groups().iter().map(ToString::to_string).collect();
         let wall =
             |moment: Duration| micros(self.zero.1.checked_add(moment).unwrap_or(self.zero.1));
@@ -111,7 +116,11 @@ impl Drains {
                 elsewhere,
             });
         }
-        HandedDrains { groups, all }
+        HandedDrains {
+            groups,
+            excepted,
+            all,
+        }
     }
 
     /// Goes on with what the process before has told to drain. Called before anything else drains, and before anybody is served.
@@ -134,7 +143,8 @@ impl Drains {
         let told = groups.filter(|name| handed.groups.iter().any(|it| it == name.as_str()));
         self.groups().extend(told.cloned());
         let deadline = now.plane.snapshot.process.drain_deadline;
-        self.keep_orders(&Leaving::default(), now, deadline);
+        let excepted = Excepted::named(handed.excepted);
+        self.keep_orders(&Leaving::default(), &excepted, now, deadline);
     }
 
     fn going_on(&self, part: &DrainPart, thing: Thing) -> Entry {

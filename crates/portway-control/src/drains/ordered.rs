@@ -1,16 +1,18 @@
 //! What drains by command, over changes of the configuration: it is found again by its state, which a new name does not change, else by
 //! its name; and it drains on where it is no more.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portway_core::drain::Drain;
-use portway_dataplane::live::{ListenerState, ProcessState};
+use portway_core::health::HealthState;
+use portway_dataplane::live::{ListenerState, ProcessState, TargetState};
 use portway_dataplane::plane::ListenerKey;
 use portway_dataplane::sessions::{Wanted, Whom};
 use portway_model::name::Name;
 
-use super::{By, Draining, Entry, Leaving, Thing};
+use super::{By, Draining, Drains, Entry, Leaving, Thing};
 use crate::figures::Installed;
 use crate::targets::WatchedTarget;
 
@@ -70,6 +72,128 @@ pub(super) fn next_target(it: &Arc<WatchedTarget>, now: &Installed) -> Option<Ar
         .find(same)
         .or_else(|| targets().find(named))
         .cloned()
+}
+
+/// Targets of groups that are told to drain which do not: somebody has put them back to work since, or had taken them out of
+/// service before.
+#[derive(Debug, Default)]
+pub(super) struct Excepted {
+    states: HashSet<*const TargetState>,
+    /// Each with its group.
+    names: HashSet<(String, String)>,
+}
+
+impl Excepted {
+    /// Those that are called so.
+    pub(super) fn named(names: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            states: HashSet::new(),
+            names: names.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn names(self) -> Vec<(String, String)> {
+        let mut names: Vec<_> = self.names.into_iter().collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn has(&self, target: &WatchedTarget) -> bool {
+        self.states.contains(&Arc::as_ptr(&target.state)) || self.names.contains(&name_of(target))
+    }
+}
+
+fn name_of(target: &WatchedTarget) -> (String, String) {
+    (target.group.to_string(), target.target.name.to_string())
+}
+
+impl Drains {
+    /// Those of this configuration.
+    pub(super) fn excepted(&self, of: &Installed) -> Excepted {
+        let groups = self.groups().clone();
+        let entries = self.entries();
+        let ordered = entries.iter().filter_map(|entry| match &entry.thing {
+            Thing::OrderedTarget(it) => Some(Arc::as_ptr(&it.state)),
+            _ => None,
+        });
+        let ordered: HashSet<*const TargetState> = ordered.collect();
+        drop(entries);
+        let mut excepted = Excepted::default();
+        for target in of.targets.iter().flat_map(|it| it.iter()) {
+            let state = Arc::as_ptr(&target.state);
+            if groups.contains(&target.group) && !ordered.contains(&state) {
+                excepted.states.insert(state);
+                excepted.names.insert(name_of(target));
+            }
+        }
+        excepted
+    }
+
+    /// What was told to drain goes on doing so where it has another name now, or none: then it drains as what is `gone`. Something else
+    /// that has its name now is told so too, and so is what comes to a group that is told to drain.
+    pub(super) fn keep_orders(
+        &self,
+        gone: &Leaving,
+        excepted: &Excepted,
+        now: &Installed,
+        deadline: Duration,
+    ) {
+        let mut entries = self.entries();
+        let mut left = Vec::new();
+        for entry in entries.iter() {
+            left.extend(entry.of_gone(gone));
+        }
+        entries.retain_mut(|entry| {
+            let moment = self.now();
+            match &mut entry.thing {
+                Thing::OrderedListener(it) => match it.next(now) {
+                    Some(next) => {
+                        let same = Arc::ptr_eq(&it.state, &next.state);
+                        *it = next;
+                        if !same {
+                            entry.begin_anew(moment, now, deadline);
+                        }
+                        true
+                    }
+                    None => false,
+                },
+                Thing::OrderedTarget(it) => {
+                    let Some(next) = next_target(it, now) else {
+                        return false;
+                    };
+                    let same = Arc::ptr_eq(&it.state, &next.state);
+                    *it = next;
+                    let rests = [HealthState::Draining, HealthState::Unused];
+                    if !same || !rests.contains(&it.state_now()) {
+                        entry.begin_anew(moment, now, deadline);
+                    }
+                    true
+                }
+                Thing::Process | Thing::Listener(_) | Thing::Target(_) => true,
+            }
+        });
+        entries.extend(left);
+        let groups = self.groups().clone();
+        let known: HashSet<*const WatchedTarget> = entries
+            .iter()
+            .filter_map(|entry| match &entry.thing {
+                Thing::OrderedTarget(it) => Some(Arc::as_ptr(it)),
+                _ => None,
+            })
+            .collect();
+        drop(entries);
+        let targets = now.targets.iter().flat_map(|it| it.iter());
+        let is_new = |it: &&Arc<WatchedTarget>| {
+            let has_come = !known.contains(&Arc::as_ptr(it)) && !excepted.has(it);
+            groups.contains(&it.group) && has_come
+        };
+        let new: Vec<_> = targets.filter(is_new).cloned().collect();
+        for target in new {
+            let thing = Thing::OrderedTarget(target);
+            let terms = thing.terms(now, deadline);
+            self.order(thing, terms);
+        }
+    }
 }
 
 impl Draining {

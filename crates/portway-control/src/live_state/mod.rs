@@ -67,7 +67,7 @@ pub(crate) fn give(running: &Running, to: &UnixStream) -> io::Result<Given> {
     let mut parts = small(&installed, &tickets);
     let history = serde_json::to_value(running.history().parts())?;
     parts.insert("history".to_owned(), history);
-    let drains = serde_json::to_value(running.drains.handed())?;
+    let drains = serde_json::to_value(running.drains.handed(&installed))?;
     parts.insert("drains".to_owned(), drains);
     to.write(LIVE, &serde_json::to_vec(&parts)?)?;
     give_buckets(&installed.plane, &mut to)?;

@@ -153,6 +153,7 @@ pub(crate) struct TargetPart {
     pub(crate) configured_weight: u16,
     pub(crate) configured_most: u32,
     pub(crate) has_agent: bool,
+    pub(crate) follows: bool,
     /// What somebody said of it: a weight in sixteenths, requests in flight at most.
     pub(crate) weight: Option<u32>,
     pub(crate) most: Option<u32>,

@@ -37,7 +37,7 @@ pub(crate) use handed::NamePart;
 
 /// Names that are asked for, by what is asked of whom.
 #[derive(Debug, Default)]
-pub struct NameBook {
+pub(crate) struct NameBook {
     asked: Mutex<HashMap<Key, Weak<Asked>>>,
     counters: Arc<Counters>,
     /// Rung when other addresses count.

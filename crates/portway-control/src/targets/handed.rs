@@ -9,6 +9,7 @@ use portway_core::health::{Failure, HealthMachine, HealthState, InitialState, Re
 use portway_dataplane::live::Health;
 use portway_model::check::CheckWord;
 
+use super::found::Found;
 use super::rise::Rise;
 use super::{CheckPlace, LastCheck, WatchedTarget, health, literal};
 use crate::live_state::{CheckPart, FailurePart, HealthPart, TargetPart};
@@ -51,6 +52,7 @@ impl WatchedTarget {
             configured_weight: self.target.weight,
             configured_most: self.target.max_connections,
             has_agent: self.target.agent.is_some(),
+            follows: self.target.track.is_some(),
             weight: self.state.told_weight(),
             most: self.state.told_most(),
             resolved: self.state.address(),
@@ -118,26 +120,21 @@ impl WatchedTarget {
 
     fn take_verdict(&self, part: &TargetPart) -> bool {
         let said = part.disabled == self.target.disabled;
-        let machine = machine(&part.health);
+        let found = found(part);
+        let is_understood = found.is_some();
         let mut known = self.known();
-        if let Some(machine) = machine.clone()
-            && said
-            && part.checked == self.is_checked
-        {
-            known.machine = machine;
-            known.follows_into_rest = part.follows_into_rest;
-            known.since = moment(part.since);
-            known.last_check = part.last_check.as_ref().and_then(check);
-        }
+        (known.passed, known.failed) = (part.passed, part.failed);
+        (known.failed_up, known.downs) = (part.failed_up, part.downs);
+        known.down_time = Duration::from_millis(part.down_time);
         if said && part.has_agent && self.target.agent.is_some() {
             known.agent.down = part.agent_down;
             known.agent.changed = part.agent_changed;
             known.agent.last = part.agent_last.as_ref().and_then(check);
-            known.without_agent = part.without_agent.as_ref().and_then(self::machine);
         }
-        (known.passed, known.failed) = (part.passed, part.failed);
-        (known.failed_up, known.downs) = (part.failed_up, part.downs);
-        known.down_time = Duration::from_millis(part.down_time);
+        match found.filter(|_| said) {
+            Some(found) => self.take_found(&mut known, found),
+            None => self.judge_by_name(&mut known),
+        }
         let rise = Rise {
             since: part.rises_since.map(moment),
             is_due: part.rise_is_due,
@@ -148,8 +145,22 @@ impl WatchedTarget {
                 true => Health::Draining,
                 false => health(&known.machine),
             });
-        machine.is_some()
+        is_understood
     }
+}
+
+/// `None` where its verdict is of a kind that is not known here.
+fn found(part: &TargetPart) -> Option<Found> {
+    Some(Found {
+        machine: machine(&part.health)?,
+        without_agent: part.without_agent.as_ref().and_then(machine),
+        follows_into_rest: part.follows_into_rest,
+        since: moment(part.since),
+        last_check: part.last_check.as_ref().and_then(check),
+        is_checked: part.checked,
+        has_agent: part.has_agent,
+        follows: part.follows,
+    })
 }
 
 fn microseconds(moment: SystemTime) -> u64 {

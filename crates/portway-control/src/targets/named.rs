@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use portway_core::health::{Failure, HealthMachine, Probe, Reason, Transition};
+use portway_core::health::{Failure, HealthState, Probe, Reason, Transition};
 
-use super::{AT_ONCE, WatchedTarget};
+use super::{AT_ONCE, Known, WatchedTarget};
 use crate::names::Asked;
+use crate::resolve::NO_ANSWER;
 
 /// What is known of the name of a target.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl WatchedTarget {
         self.naming().why = Some(why.into());
         self.state.set_address(None);
         let mut known = self.known();
-        let failed = Probe::Failed(Failure::NotResolved(why.into()));
+        let failed = self.not_resolved();
         if let Some(own) = &mut known.without_agent {
             own.observe(failed.clone(), AT_ONCE);
         }
@@ -45,26 +46,43 @@ impl WatchedTarget {
         self.publish(&mut known, transition)
     }
 
-    /// Its name resolves to `address` from now on.
-    pub fn resolved(&self, address: SocketAddr) {
+    /// It lives at `address` from now on: its name resolves to that, or somebody says so.
+    pub fn resolved(&self, address: SocketAddr) -> Option<Transition> {
         self.naming().why = None;
-        let first = self.state.address().is_none();
         self.state.set_address(Some(address));
         let mut known = self.known();
-        let unresolved = matches!(
-            known.own().reason(),
-            Reason::Failed(_, Failure::NotResolved(_))
-        );
-        // Nothing but the name stood against a target that is not checked; the check finds out about others.
-        if first && unresolved && !self.is_checked {
-            let from = known.machine.state();
-            *known.own_mut() = HealthMachine::unchecked();
-            let transition = known.change_from(from);
-            self.publish(&mut known, transition);
+        let from = known.machine.state();
+        self.judge_by_name(&mut known);
+        let transition = known.change_from(from);
+        self.publish(&mut known, transition)
+    }
+
+    /// What is known of its name comes first: it is down where there is nothing to connect to, and where nothing but the name
+    /// stood against one that is not checked, that is over with an address. Of others the check finds out.
+    pub(super) fn judge_by_name(&self, known: &mut Known) {
+        if self.is_lost() {
+            let own = known.own_mut();
+            if matches!(own.state(), HealthState::Initial | HealthState::Healthy) {
+                drop(own.observe(self.not_resolved(), AT_ONCE));
+            }
+        } else if !self.is_checked && is_by_name(known.own().reason()) {
+            known.begin_again();
         }
+    }
+
+    /// As a check would find it.
+    pub(super) fn not_resolved(&self) -> Probe {
+        let why = self.naming().why.clone();
+        Probe::Failed(Failure::NotResolved(
+            why.unwrap_or_else(|| NO_ANSWER.into()),
+        ))
     }
 
     fn naming(&self) -> MutexGuard<'_, Naming> {
         self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_by_name(reason: &Reason) -> bool {
+    matches!(reason, Reason::Failed(_, Failure::NotResolved(_)))
 }

@@ -11,9 +11,11 @@ use portway_model::settings::TargetSendProxy;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 
 use super::company::{Targets, follow};
+use super::found::Found;
 use super::{WatchedTarget, health, join, observed};
 use crate::certificates::GroupTls;
 use crate::drains::GoneTarget;
+use crate::resolve::settle_all;
 
 /// The targets of a configuration that follows another.
 pub(crate) struct NextTargets {
@@ -25,7 +27,6 @@ pub(crate) struct NextTargets {
     pub(crate) left: Vec<Arc<WatchedTarget>>,
     /// Those of them that no target has followed.
     pub(crate) gone: Vec<Arc<WatchedTarget>>,
-    /// Those that others have become, each with the other.
     became: Became,
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct Watching<'a> {
     pub(crate) tls: &'a [GroupTls],
     /// Those that are no more and drain.
     pub(crate) leaving: &'a [GoneTarget],
+    /// What follows is the same configuration: what came by command stays as it is.
+    pub(crate) stays: bool,
 }
 
 /// Finds for each target of `next` the one that it was. One that says the same is the same; one of the same name and address, or
@@ -58,7 +61,10 @@ pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls
         alone: Vec::with_capacity(next.groups.len()),
         left: Vec::new(),
         gone: Vec::new(),
-        became: Vec::new(),
+        became: Became {
+            all: Vec::new(),
+            stays: before.stays,
+        },
     };
     for (group, tls) in next.groups.iter().zip(tls) {
         let mut returning = Returning::to(group, before.leaving);
@@ -83,15 +89,16 @@ impl NextTargets {
             targets,
             left: Vec::new(),
             gone: Vec::new(),
-            became: Vec::new(),
+            became: Became::default(),
         }
     }
 
     /// Puts them to work: until here nothing has changed of what is. To be called once nobody looks after those that are left.
     pub(crate) fn settle(&self) {
-        for (before, next) in &self.became {
+        for (before, next) in &self.became.all {
             next.goes_on_as(before);
         }
+        settle_all(&self.strangers());
         follow(&self.targets);
         self.join();
         let all = self.targets.iter().flat_map(|it| it.iter());
@@ -100,7 +107,8 @@ impl NextTargets {
 
     /// Those that nothing was known of have come to others.
     fn join(&self) {
-        let became = self.became.iter().map(|(_, next)| Arc::as_ptr(next));
+        let became = self.became.all.iter();
+        let became = became.map(|(_, next)| Arc::as_ptr(next));
         let became: HashSet<*const WatchedTarget> = became.collect();
         for (targets, alone) in self.targets.iter().zip(&self.alone) {
             let is_new = |index: usize| {
@@ -113,7 +121,7 @@ impl NextTargets {
 
     /// Those that have another name now: their group, the new name and the one before.
     pub(crate) fn renamed(&self) -> impl Iterator<Item = (String, String, String)> {
-        let became = self.became.iter();
+        let became = self.became.all.iter();
         became
             .filter(|(before, next)| before.target.name != next.target.name)
             .map(|(before, next)| {
@@ -143,7 +151,13 @@ impl NextTargets {
     }
 }
 
-type Became = Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>;
+/// Targets that others have become, each with the other.
+#[derive(Default)]
+struct Became {
+    all: Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>,
+    /// The configuration is the one that was.
+    stays: bool,
+}
 
 /// Targets that had left a group and may come back to it.
 struct Returning<'b>(Vec<&'b Arc<WatchedTarget>>);
@@ -187,8 +201,9 @@ fn follower(
     target: &Target,
     became: &mut Became,
 ) -> Arc<WatchedTarget> {
-    let next = Arc::new(WatchedTarget::following(known, group, target));
-    became.push((known.clone(), next.clone()));
+    let next = WatchedTarget::following(known, group, target, became.stays);
+    let next = Arc::new(next);
+    became.all.push((known.clone(), next.clone()));
     next
 }
 
@@ -227,7 +242,8 @@ impl Known<'_> {
                 None => renamed.remove(&target.address),
             };
             let same = |known: &&Arc<WatchedTarget>| {
-                let stays = checked_as_before && !known.is_added && target.track.is_none();
+                let may_stay = became.stays || !known.is_added;
+                let stays = checked_as_before && may_stay && target.track.is_none();
                 stays && is_same((self.group, &known.target), (group, target))
             };
             alone.push(known.is_none_or(|known| !same(&known)));
@@ -274,16 +290,32 @@ pub(crate) fn is_same(
 }
 
 impl WatchedTarget {
-    /// The target that another becomes: it serves what that served.
-    fn following(before: &Self, group: &TargetGroup, target: &Target) -> Self {
+    /// The target that another becomes: it serves what that served. One that came by command is as the configuration says once
+    /// there is another: `stays` where there is none.
+    fn following(before: &Self, group: &TargetGroup, target: &Target, stays: bool) -> Self {
         let mut next = Self::new(group, target);
         next.state = before.state.clone();
-        let copy = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        next.rest(copy(&before.rests) && !before.is_added);
-        next.rest_agent(copy(&before.agent_rests) && !before.is_added);
+        next.is_added = before.is_added && stays;
+        let goes_on = next.is_added == before.is_added;
+        let copy = |flag: &AtomicBool| flag.load(Ordering::Relaxed) && goes_on;
+        next.rest(copy(&before.rests));
+        next.rest_agent(copy(&before.agent_rests));
         next.set_check_place(before.check_place());
         *next.agent_told_place() = before.agent_told_place().clone();
         next
+    }
+
+    fn found(&self, known: &super::Known) -> Found {
+        Found {
+            machine: known.machine.clone(),
+            without_agent: known.without_agent.clone(),
+            follows_into_rest: known.follows_into_rest,
+            since: known.since,
+            last_check: known.last_check.clone(),
+            is_checked: self.is_checked,
+            has_agent: self.target.agent.is_some(),
+            follows: self.target.track.is_some(),
+        }
     }
 
     /// What was found of the one before holds, where it is still looked for.
@@ -292,24 +324,25 @@ impl WatchedTarget {
         if before.target.weight != self.target.weight {
             self.state.set_weight(None);
         }
-        let said = before.target.disabled == self.target.disabled && !before.is_added;
+        let said =
+            before.target.disabled == self.target.disabled && before.is_added == self.is_added;
         let old = before.known();
         let mut known = self.known();
-        if said && before.is_checked == self.is_checked {
-            known.machine = old.machine.clone();
-            known.follows_into_rest = old.follows_into_rest;
-            known.since = old.since;
-            known.last_check.clone_from(&old.last_check);
-        }
-        if said && self.target.agent.is_some() && before.target.agent.is_some() {
-            known.agent = old.agent.clone();
-            known.without_agent.clone_from(&old.without_agent);
-        }
         (known.passed, known.failed, known.failed_up) = (old.passed, old.failed, old.failed_up);
         (known.downs, known.down_time) = (old.downs, old.down_time);
+        if self.target.track.is_some() {
+            known.leader.clone_from(&old.leader);
+        }
+        if said {
+            if self.target.agent.is_some() && before.target.agent.is_some() {
+                known.agent = old.agent.clone();
+            }
+            self.take_found(&mut known, before.found(&old));
+        }
         self.take_rise(&mut known, old.rise);
         // One that passes its checks may have said that it is leaving.
-        if !(known.machine.usable() && self.state.health() == Health::Draining) {
+        let leaves = old.machine.usable() && self.state.health() == Health::Draining;
+        if !(known.machine.usable() && leaves) {
             self.state.set_health(health(&known.machine));
         }
     }
@@ -346,6 +379,7 @@ mod tests {
             targets: &targets,
             tls: &tls,
             leaving: &[],
+            stays: false,
         };
         let next = watch_next(&before, &new, &tls);
         // Until then all may fail, and nothing has changed.

@@ -13,6 +13,9 @@ impl WatchedTarget {
             Reason::NotInUse if known.follows_into_rest => {
                 "the target that it follows is in maintenance".to_owned()
             }
+            Reason::Removed if known.follows_into_rest => {
+                "the target that it follows drains".to_owned()
+            }
             Reason::NotInUse if self.target.disabled => "disabled by the configuration".to_owned(),
             Reason::NotInUse if self.is_added => "added by command, in maintenance".to_owned(),
             Reason::NotInUse => format!("in maintenance {by}"),

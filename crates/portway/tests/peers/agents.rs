@@ -178,6 +178,37 @@ fn agent_says(
 }
 
 #[test]
+fn what_an_agent_has_said_ends_with_it() {
+    let scene = Scene::new();
+    let web = free_port();
+    let agent = Agent::start();
+    let [a, b] = ["a", "b"].map(|name| Mortal::start(&scene, name));
+    let of_b = format!(
+        ", agent = {{ port = {}, interval = '50ms', send = \"how?\\n\" }}",
+        agent.port
+    );
+    for check in ["", CHECK] {
+        let text = |of_b: &str| {
+            let targets = [a.target(""), b.target(of_b)].join(", ");
+            let listener = listener("web", web, "app");
+            format!("{listener}[target_group.app]\ntargets = [{targets}]\n{check}\n")
+        };
+        let stage = Stage::new(&text(&of_b));
+        agent.says("up\n");
+        let is = |wanted: &str| {
+            let at = local(b.port);
+            stage.portway.wait_for_health("app", at, wanted)
+        };
+        agent.says("down\n");
+        is("unhealthy");
+        stage.becomes(&text(""));
+        is("healthy");
+        half(web);
+        stage.portway.stop();
+    }
+}
+
+#[test]
 fn an_agent_that_is_gone_changes_nothing() {
     let scene = Scene::new();
     let (web, nobody) = (free_port(), free_port());

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::control_changes::Both;
+use crate::drain::{haproxys, say, state_of};
+use crate::reload_tls::reload_certificates;
 use crate::support::{Scene, eventually, free_port};
 
 /// A server whose every answer is its name, on connections that it keeps.
@@ -245,6 +247,42 @@ fn servers_that_come_serve_and_servers_that_go_do_not() {
     for client in &mut clients {
         assert_eq!(client.ask(), (200, "a".to_owned()));
     }
+}
+
+#[test]
+fn a_server_that_came_stays_as_it_is_while_the_configuration_does() {
+    let (one, two, web) = (server("one"), server("two"), free_port());
+    let stage = haproxys(web, &[one.port()]);
+    let answers = || {
+        let mut all = Client::new(web).bodies(4);
+        all.sort();
+        all.dedup();
+        all
+    };
+    let said = say(&stage, &format!("add server be/n {two}"));
+    assert!(said.contains("New server registered"), "{said}");
+    for (line, expected) in [
+        ("", "unused"),
+        ("enable server be/n", "healthy"),
+        ("set server be/n state drain", "draining"),
+        ("set server be/n state ready", "healthy"),
+        ("disable server be/n", "unused"),
+    ] {
+        if !line.is_empty() {
+            assert_eq!(say(&stage, line).trim(), "", "{line}");
+        }
+        for times in 0..2 {
+            assert_eq!(state_of(&stage, 1), expected, "{line} {times}");
+            let serve: &[&str] = match expected {
+                "healthy" => &["one", "two"],
+                _ => &["one"],
+            };
+            assert_eq!(answers(), serve, "{line} {times}");
+            reload_certificates(&stage, &[]).good();
+        }
+    }
+    let said = say(&stage, "del server be/n");
+    assert!(said.contains("Server deleted"), "{said}");
 }
 
 #[test]

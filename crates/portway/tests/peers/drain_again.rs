@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::drain::{draining, haproxys, say, state_of, told, within};
+use crate::drain::{draining, haproxys, say, state_of, targets, told, within};
 use crate::echo::Echo;
+use crate::reload_tls::reload_certificates;
 use crate::stage::{Client, Stage, group, listener, tunnels};
 use crate::support::{eventually, free_port};
 
@@ -35,6 +36,46 @@ fn a_maintenance_by_a_socket_ends() {
     assert_eq!(say(&stage, "shutdown frontend fe").trim(), "");
     let (ok, said) = told(&stage, &["undrain", "listener", "fe"]);
     assert!(!ok && said.contains("has stopped for good"), "{said}");
+}
+
+#[test]
+fn what_was_put_back_of_a_group_that_drains_serves_on() {
+    let [one, two, three] = ["one", "two", "three"].map(Echo::start);
+    let web = free_port();
+    let (a, b, c) = (
+        ("a", one.port, ""),
+        ("b", two.port, ""),
+        ("c", three.port, ""),
+    );
+    let text =
+        |list: &[(&str, u16, &str)]| within(60) + &listener("web", web, "app") + &targets(list);
+    let stage = Stage::new(&text(&[a, b]));
+    let serves = |name: &str| {
+        for _ in 0..4 {
+            assert_eq!(Client::new(web).ask("/"), name);
+        }
+    };
+    assert!(told(&stage, &["drain", "group", "app", "--wait"]).0);
+    assert!(told(&stage, &["undrain", "target", "app/a"]).0);
+    serves("one");
+    // What comes to the group drains as the group does, and who was put back does not.
+    stage.becomes(&text(&[a, b, c]));
+    serves("one");
+    reload_certificates(&stage, &[]).good();
+    serves("one");
+    // It is known by its name, and by its address.
+    stage.becomes(&text(&[("a", three.port, ""), b]));
+    serves("three");
+    stage.becomes(&text(&[("z", three.port, ""), b]));
+    serves("three");
+    assert!(told(&stage, &["drain", "group", "app", "--wait"]).0);
+    stage.becomes(&text(&[("z", three.port, ", weight = 2"), b]));
+    assert_eq!(state_of(&stage, 0), "unused");
+    assert!(told(&stage, &["undrain", "group", "app"]).0);
+    stage.becomes(&text(&[a, b]));
+    for place in [0, 1] {
+        assert_eq!(state_of(&stage, place), "healthy");
+    }
 }
 
 #[test]

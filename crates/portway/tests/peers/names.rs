@@ -104,6 +104,35 @@ fn a_name_goes_elsewhere_and_back_over_failures_and_reloads() {
 }
 
 #[test]
+fn a_name_that_only_another_server_of_names_knows() {
+    let (web, port) = (free_port(), same_port());
+    let [knows_not, knows] = [(); 2].map(|()| NameServer::start());
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 2), port, "two");
+    knows_not.say("app.test", Says::Missing(1));
+    knows.say_addresses("app.test", &["127.0.0.2"]);
+    let stage = Stage::new(&text(web, port, &knows_not, ""));
+    let health = || {
+        let status = stage.portway.status();
+        let health = &status["target_groups"][0]["targets"][0]["health"];
+        health.as_str().unwrap().to_owned()
+    };
+    assert_eq!(health(), "unhealthy");
+    // A reload that fails changes nothing, whatever was heard for it.
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = listener("taken", taken.local_addr().unwrap().port(), "app");
+    let answer = stage.reload(&(text(web, port, &knows, "") + &taken));
+    assert_eq!(answer["ok"], false, "{answer:#}");
+    assert_eq!(health(), "unhealthy");
+    assert_eq!(
+        stage.becomes(&text(web, port, &knows, "")),
+        "change target app/app"
+    );
+    assert_eq!(health(), "healthy");
+    assert_eq!(Client::new(web).ask("/who"), "two");
+    stage.portway.stop();
+}
+
+#[test]
 fn a_target_is_down_when_its_last_good_answer_is_over() {
     let (web, port, server) = (free_port(), same_port(), NameServer::start());
     Echo::start_at(Ipv4Addr::new(127, 0, 0, 2), port, "two");

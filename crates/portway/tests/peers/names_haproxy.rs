@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use portway_testkit::names::{NameServer, Says};
 
+use crate::control_changes::Both;
 use crate::echo::Echo;
 use crate::names::same_port;
 use crate::stage::{Client, server};
@@ -108,4 +109,40 @@ fn servers_come_and_go_by_name_as_with_haproxy() {
     both("/app", &["five"]);
     drop(haproxy);
     portway.stop();
+}
+
+#[test]
+fn orders_do_not_give_servers_an_address_as_with_haproxy() {
+    let (port, server) = (same_port(), NameServer::start());
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 2), port, "two");
+    server.say("late.test", Says::Missing(1));
+    server.say_addresses("rests.test", &["127.0.0.2"]);
+    let both = Both::new(Scene::new(), |web, _| {
+        format!(
+            "defaults\n  mode http\n  timeout connect 2s\n  timeout client 20s\n  timeout server 20s\n\
+             resolvers names\n  nameserver one {}\n  timeout resolve 200ms\n  timeout retry 200ms\n  hold valid 200ms\n\
+             frontend web\n  bind 127.0.0.1:{web}\n  use_backend rests if {{ path /rests }}\n  default_backend late\n\
+             backend late\n  server s late.test:{port} resolvers names resolve-prefer ipv4 init-addr none\n\
+             backend rests\n  server s rests.test:{port} resolvers names resolve-prefer ipv4 init-addr none disabled\n",
+            server.address()
+        )
+    });
+    let answers = |path: &str, expected: &str| {
+        let expected = BTreeSet::from([expected.to_owned()]);
+        for web in both.ports {
+            eventually(format_args!("{expected:?} at {path} of {web}"), || {
+                (who(web, path) == expected).then_some(())
+            });
+        }
+    };
+    answers("/", "503");
+    for state in ["maint", "ready", "drain", "ready"] {
+        both.same(&format!("set server late/s state {state}"));
+        answers("/", "503");
+    }
+    answers("/rests", "503");
+    both.same("enable server rests/s");
+    answers("/rests", "two");
+    server.say_addresses("late.test", &["127.0.0.2"]);
+    answers("/", "two");
 }

@@ -163,6 +163,22 @@ fn another_program_at_the_address_of_a_drained_listener_stops_no_upgrade() {
 }
 
 #[test]
+fn what_was_put_back_of_a_group_that_drains_serves_on_over_an_upgrade() {
+    let [one, two] = ["one", "two"].map(Echo::start);
+    let web = free_port();
+    let text = listener("web", web, "app") + &group("app", &[one.port, two.port]);
+    let stage = Stage::with(Scene::new(), &text, &[]);
+    stage.command(&["drain", "group", "app", "--wait"]).good();
+    let first = format!("app/127.0.0.1:{}", one.port);
+    stage.command(&["undrain", "target", &first]).good();
+    stage.upgrade();
+    for _ in 0..4 {
+        assert_eq!(Client::new(web).ask("/"), "one");
+    }
+    assert_eq!(stage.health(1).0, "unused");
+}
+
+#[test]
 fn an_upgrade_follows_an_undrain_at_once() {
     let (_echo, old, stage) = old_alone();
     for _ in 0..4 {
