@@ -19,7 +19,7 @@ struct Tool {
     service: Option<&'static str>,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     tool("git", "git", "lists the files that tidy reads"),
     tool("curl", "curl", "a client that we did not write"),
     tool(
@@ -40,6 +40,11 @@ const TOOLS: [Tool; 12] = [
         )
     },
     tool("wrk", "wrk", "load with thousands of connections"),
+    tool(
+        "nghttpx",
+        "nghttp2-proxy",
+        "makes HTTP/2 of the requests that tests compare",
+    ),
     tool(
         "h2load",
         "nghttp2-client",

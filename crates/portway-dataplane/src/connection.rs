@@ -21,6 +21,7 @@ use portway_core::stick::Event;
 use portway_model::action::End;
 use portway_model::defaults;
 use portway_model::expression::{CertificateField, ListenerFigure, Scope, Variable};
+use portway_model::http2::{Http2, PriorKnowledge};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
 use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
@@ -220,10 +221,21 @@ impl Connection {
         stream
     }
 
-    /// True where its client and we have agreed on HTTP/2.
+    /// True where its client and we have agreed on HTTP/2, or nothing else is spoken.
     pub(crate) fn speaks_http2(&self) -> bool {
         let alpn = self.tls.as_deref().and_then(|tls| tls.alpn.as_deref());
-        alpn == Some(b"h2")
+        alpn == Some(b"h2") || self.http2().prior_knowledge == PriorKnowledge::Required
+    }
+
+    /// True where the first bytes of it may be those of HTTP/2.
+    pub(crate) fn may_begin_with_http2(&self) -> bool {
+        self.exchanges == 0 && self.http2().prior_knowledge == PriorKnowledge::Optional
+    }
+
+    /// How HTTP/2 is spoken with it.
+    pub(crate) fn http2(&self) -> Http2 {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.map_or_else(Http2::default, |(listener, _)| listener.http2)
     }
 
     /// The counters of this worker.

@@ -413,6 +413,25 @@ impl<'c> Exchange<'c> {
         self.request().target_form() == TargetForm::Absolute && self.connection.lenient_heads()
     }
 
+    /// True where scheme and authority were put before the path here, out of what came in HTTP/2: rules see them, as in HAProxy,
+    /// and targets do not.
+    pub(crate) fn has_made_origin(&self) -> bool {
+        self.connection.is_stream && self.keeps_origin()
+    }
+
+    /// Scheme and authority that stand before the path as a target gets it.
+    pub(crate) fn sent_origin(&self) -> Option<(&[u8], &[u8])> {
+        self.current_origin().filter(|_| !self.has_made_origin())
+    }
+
+    /// The path as a target gets it.
+    pub(crate) fn sent_path(&self) -> &[u8] {
+        match self.current_path() {
+            b"" if self.has_made_origin() => self.request().path(self.arena()),
+            path => path,
+        }
+    }
+
     /// Scheme and authority that stand before the path as it goes on. The authority is what rules made of Host.
     pub(crate) fn current_origin(&self) -> Option<(&[u8], &[u8])> {
         let received = || self.request().origin(self.arena());
@@ -624,7 +643,9 @@ impl Facts for Exchange<'_> {
     }
 
     fn first_request(&self) -> Option<bool> {
-        Some(self.connection.exchanges == 0)
+        // To HAProxy no stream of HTTP/2 is a first request.
+        let is_one_of_many = self.connection.is_stream && self.connection.lenient_heads();
+        Some(self.connection.exchanges == 0 && !is_one_of_many)
     }
 
     fn response_version(&self) -> Option<&str> {

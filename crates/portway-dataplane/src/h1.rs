@@ -49,7 +49,8 @@ enum Head {
     Changed,
 }
 
-/// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already.
+/// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already. What this gives back
+/// is the beginning of HTTP/2, from which another goes on.
 ///
 /// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
 /// of its own, and this is a block because an `async fn` would keep its arguments twice. A test in `accept` asserts
@@ -63,7 +64,7 @@ pub(crate) fn run(
     stream: &mut Stream,
     mut group: Option<GroupId>,
     mut rest: Option<Buffer>,
-) -> impl Future<Output = ()> {
+) -> impl Future<Output = Option<Buffer>> {
     async move {
         let mut goes_on = false;
         let lingers = loop {
@@ -76,11 +77,26 @@ pub(crate) fn run(
             } else if goes_on {
                 break false;
             }
+            let head = match head {
+                Head::Refused(scratch, preface, Refusal::Http2Preface, _)
+                    if connection.may_begin_with_http2() =>
+                {
+                    connection.worker.give_scratch(scratch);
+                    return Some(preface);
+                }
+                head => head,
+            };
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
                 Next::Close | Next::Elsewhere => break false,
-                Next::Reset => return stream.reset(),
-                Next::Vanish => return stream.vanish(),
+                Next::Reset => {
+                    stream.reset();
+                    return None;
+                }
+                Next::Vanish => {
+                    stream.vanish();
+                    return None;
+                }
                 Next::Linger => break true,
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
@@ -93,6 +109,7 @@ pub(crate) fn run(
         } else {
             shutdown(connection, stream).await;
         }
+        None
     }
 }
 

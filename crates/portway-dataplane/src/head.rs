@@ -118,9 +118,10 @@ fn write_request(x: &Exchange<'_>, prefix: Option<&str>, mut drop: KnownSet, out
         // HTTP/1.0 expects nothing (RFC 9110 §10.1.1), and what we send is HTTP/1.1.
         drop = drop.with(Known::Expect);
     }
-    let origin = x.current_origin();
-    let has_host = head.fields().contains(Known::Host)
-        && (head.target_form() != TargetForm::Absolute || origin.is_some());
+    let is_named = head.target_form() != TargetForm::Absolute
+        || x.current_origin().is_some()
+        || x.has_made_origin();
+    let has_host = head.fields().contains(Known::Host) && is_named;
     if !has_host && !edits.removes(Known::Host) {
         drop = drop.with(Known::Host);
         if !head.authority(arena).is_empty() {
@@ -192,19 +193,19 @@ fn request_line(x: &Exchange<'_>, prefix: Option<&str>, out: &mut Vec<u8>) {
         .method
         .as_ref()
         .map_or(head.method_bytes(arena), |method| method.as_bytes());
-    let is_of_server = x.current_path() == b"*";
+    let is_of_server = x.sent_path() == b"*";
     let prefix = prefix.filter(|_| !is_of_server).unwrap_or_default();
-    let origin = x.current_origin();
+    let origin = x.sent_origin();
     if origin.is_none() && prefix.is_empty() {
-        return write_request_line(out, method, x.current_path(), x.current_query(), version);
+        return write_request_line(out, method, x.sent_path(), x.current_query(), version);
     }
     let mut url = Vec::new();
     if let Some(origin) = origin {
         write_origin(origin, &mut url);
     }
     match prefix {
-        "" => url.extend_from_slice(x.current_path()),
-        prefix => add_prefix(prefix, x.current_path(), &mut url),
+        "" => url.extend_from_slice(x.sent_path()),
+        prefix => add_prefix(prefix, x.sent_path(), &mut url),
     }
     write_request_line(out, method, &url, x.current_query(), version);
 }

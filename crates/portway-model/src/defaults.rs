@@ -128,3 +128,19 @@ pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const CONTROL_CONNECTIONS: u32 = 10;
 /// Time between two fetches of an answer of OCSP at least: HAProxy's `tune.ssl.ocsp-update.mindelay`.
 pub const OCSP_MIN_REFRESH: Duration = Duration::from_secs(300);
+
+/// HTTP/2 with clients.
+pub mod http2 {
+    /// Streams at the same time: what RFC 9113 section 6.5.2 asks for at least, and HAProxy's default.
+    pub const STREAMS: u32 = 100;
+    /// Bytes of a stream's first window: the protocol's own.
+    pub const INITIAL_WINDOW: u32 = 65_535;
+    /// Bytes that the window of a stream grows to; those of all streams together grow by 4 MiB at most.
+    pub const MAX_WINDOW: u32 = 256 * 1024;
+    /// Bytes that may be on the way on all streams together.
+    pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+    /// Streams a second that are ended before they are answered; five times as many at once.
+    pub const RESET_RATE: u32 = 20;
+    /// Frames a second that do nothing; five times as many at once.
+    pub const IDLE_FRAME_RATE: u32 = 200;
+}

@@ -6,6 +6,7 @@
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{Condition, StoredCounter, Template};
+use crate::http2::Http2Draft;
 use crate::life::ConnectionLifeDraft;
 use crate::log::{LogDestination, RecordPart};
 use crate::min_rate::MinRate;
@@ -182,6 +183,8 @@ pub struct ListenerDraft {
     pub max_session_rate: Option<Spanned<u32>>,
     /// How long a client's connection is used.
     pub life: ConnectionLifeDraft,
+    /// HTTP/2 with clients.
+    pub http2: Http2Draft,
     /// Bytes of a request head at most.
     pub head_bytes: Option<Spanned<u32>>,
     /// Fields of a head at most.
@@ -232,6 +235,7 @@ impl ListenerDraft {
             max_connections: None,
             max_session_rate: None,
             life: ConnectionLifeDraft::default(),
+            http2: Http2Draft::default(),
             head_bytes: None,
             head_fields: None,
             target_bytes: None,

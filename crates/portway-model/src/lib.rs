@@ -35,6 +35,7 @@ mod figure;
 pub mod first_answer;
 mod ids;
 pub mod jwt;
+pub mod http2;
 pub mod life;
 pub mod lift;
 pub mod limit;

@@ -276,6 +276,7 @@ impl Lift<'_> {
             max_connections: unless(&listener.max_connections, &defaults::MAX_CONNECTIONS),
             max_session_rate: unless(&listener.max_session_rate, &0),
             life: listener.life.into(),
+            http2: listener.http2.into(),
             head_bytes: unless(&listener.head_bytes, &defaults::HEAD_BYTES),
             head_fields: unless(&listener.head_fields, &defaults::HEAD_FIELDS),
             target_bytes: unless(&listener.target_bytes, &defaults::TARGET_BYTES),

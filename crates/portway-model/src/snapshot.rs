@@ -9,6 +9,7 @@ use crate::check::{CheckKind, Observation};
 use crate::choice::{Algorithm, FirstAddress, MinHealthy, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{Condition, StoredCounter, Template};
+use crate::http2::Http2;
 use crate::life::ConnectionLife;
 use crate::log::{LogDestination, RecordPart};
 use crate::min_rate::MinRate;
@@ -193,6 +194,8 @@ pub struct Listener {
     pub max_session_rate: u32,
     /// How long a client's connection is used.
     pub life: ConnectionLife,
+    /// HTTP/2 with clients.
+    pub http2: Http2,
     /// Bytes of a request head at most.
     pub head_bytes: u32,
     /// Fields of a head at most, of requests and responses.

@@ -675,6 +675,24 @@ fn targets() {
     );
     check(
         |d| {
+            let http2 = &mut d.listeners[0].http2;
+            http2.max_streams = Some(at(12, 0));
+            http2.initial_window = Some(at(13, 100_000));
+            http2.max_window = Some(at(14, 70_000));
+            http2.connection_window = Some(at(15, 65_534));
+            http2.max_reset_rate = Some(at(16, 0));
+            http2.max_idle_frame_rate = Some(at(17, 2_000_000));
+        },
+        &[
+            "P0103 @12: 0 is out of range for the streams at a time | from 1 to 10000",
+            "P0105 @14: the window of a stream begins with 100000 bytes, and would grow to 70000 | write as much as `initial_window` has, or more",
+            "P0103 @15: 65534 is out of range for the window of a connection | from 65535 to 16777216",
+            "P0103 @16: 0 is out of range for the rate of resets | from 1 to 1000000",
+            "P0103 @17: 2000000 is out of range for the rate of idle frames | from 1 to 1000000",
+        ],
+    );
+    check(
+        |d| {
             let mut cookie = cookie();
             cookie.name = "a b".into();
             cookie.path = "x;".into();

@@ -41,6 +41,8 @@ pub struct RequestFields {
     /// Bytes that they may have, as lines of HTTP/1.1.
     most: usize,
     bytes: usize,
+    /// Targets are written with scheme and authority.
+    absolute: bool,
     method: Vec<u8>,
     scheme: Vec<u8>,
     authority: Option<Vec<u8>>,
@@ -82,6 +84,11 @@ impl RequestFields {
     /// Says how many bytes of fields are taken, as lines of HTTP/1.1. A few bytes on the wire may stand for very many.
     pub fn allow(&mut self, most: usize) {
         self.most = most;
+    }
+
+    /// From now on targets are written in absolute form where there is an authority, as HAProxy makes them.
+    pub fn write_absolute_targets(&mut self) {
+        self.absolute = true;
     }
 
     /// Takes the next field.
@@ -148,6 +155,7 @@ impl RequestFields {
     pub fn clear(&mut self) {
         *self = Self {
             most: self.most,
+            absolute: self.absolute,
             lines: mem::take(&mut self.lines),
             ..Self::default()
         };
@@ -202,11 +210,13 @@ impl RequestFields {
             true => self.authority.as_deref().unwrap_or_default(),
             false => &self.path,
         };
+        let url = self.url().filter(|_| !is_plain_connect);
         let method = if is_extended {
             b"GET"
         } else {
             self.method.as_slice()
         };
+        let target = url.as_deref().unwrap_or(target);
         write_request_line(out, method, target, None, Version::Http11);
         if let Some(host) = host {
             write_field(out, b"host", host);
@@ -239,6 +249,17 @@ impl RequestFields {
             b"CONNECT" => Asked::Connect,
             _ => Asked::Any,
         }
+    }
+
+    /// The target in absolute form, where it is wanted so.
+    fn url(&self) -> Option<Vec<u8>> {
+        let authority = self.authority.as_ref().filter(|_| self.absolute)?;
+        if !matches!(self.scheme.as_slice(), b"http" | b"https") {
+            return None;
+        }
+        let of_server = self.path == b"*";
+        let path = if of_server { &[][..] } else { &self.path };
+        Some([&self.scheme, &b"://"[..], authority, path].concat())
     }
 
     /// A path, or that of OPTIONS for the server as a whole (section 8.3.1).

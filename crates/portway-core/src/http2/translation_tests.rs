@@ -10,7 +10,14 @@ use std::time::Duration;
 const KEY: &[u8; 24] = b"AAAAAAAAAAAAAAAAAAAAAA==";
 
 fn request(fields: &str, end: bool) -> Result<(String, Body, Asked), Unfit> {
-    let mut request = RequestFields::default();
+    made(RequestFields::default(), fields, end)
+}
+
+fn made(
+    mut request: RequestFields,
+    fields: &str,
+    end: bool,
+) -> Result<(String, Body, Asked), Unfit> {
     request.allow(1000);
     for line in fields.lines() {
         let (name, value) = line.split_once('=').expect("name=value");
@@ -22,6 +29,35 @@ fn request(fields: &str, end: bool) -> Result<(String, Body, Asked), Unfit> {
 }
 
 const GET: &str = ":method=GET\n:scheme=https\n:path=/a?b\n:authority=a.example";
+
+#[test]
+fn targets_have_their_origin_where_it_is_wanted() {
+    let cases = [
+        (GET, "GET https://a.example/a?b HTTP/1.1"),
+        (
+            ":method=GET\n:scheme=http\n:path=/a\nhost=a",
+            "GET /a HTTP/1.1",
+        ),
+        (
+            ":method=OPTIONS\n:scheme=http\n:path=*\n:authority=a",
+            "OPTIONS http://a HTTP/1.1",
+        ),
+        (
+            ":method=CONNECT\n:authority=a:443",
+            "CONNECT a:443 HTTP/1.1",
+        ),
+        (
+            ":method=GET\n:scheme=ftp\n:path=/a\n:authority=a",
+            "GET /a HTTP/1.1",
+        ),
+    ];
+    for (fields, line) in cases {
+        let mut request = RequestFields::default();
+        request.write_absolute_targets();
+        let (text, ..) = made(request, fields, true).unwrap();
+        assert_eq!(text.lines().next(), Some(line));
+    }
+}
 
 #[test]
 fn requests_become_those_of_http_1() {

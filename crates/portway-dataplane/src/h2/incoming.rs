@@ -24,10 +24,13 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// `most`: bytes of the fields of a head.
-    pub(super) fn new(most: usize) -> Self {
+    /// `most`: bytes of the fields of a head. `absolute`: targets are to have their origin before them.
+    pub(super) fn new(most: usize, absolute: bool) -> Self {
         let mut fields = RequestFields::default();
         fields.allow(most);
+        if absolute {
+            fields.write_absolute_targets();
+        }
         Self {
             fields,
             fresh: Vec::new(),

@@ -17,7 +17,7 @@ use crate::h1;
 use crate::stream::Stream;
 use crate::timer::{JUST_SERVED, Rests, ticks_of};
 use portway_core::http2::{
-    Broken, Connection as Core, ErrorCode, Limits, PAYLOAD_BYTES, Reached, Role,
+    Broken, Connection as Core, ErrorCode, Limits, PAYLOAD_BYTES, Rate, Reached, Role,
 };
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -62,8 +62,8 @@ enum Waits {
     Ending,
 }
 
-/// The most that the window of a stream grows to; those of all streams together grow by 4 MiB at most.
-const WIDEST_WINDOW: u32 = 256 * 1024;
+/// By so much more than what may come in a second may come at once.
+const BURST: u32 = 5;
 /// Frames behind the first that a block of fields may come in, at least.
 const CONTINUATIONS: u32 = 8;
 
@@ -74,10 +74,14 @@ pub(crate) async fn serve(
     group: Option<GroupId>,
     rest: Option<Buffer>,
 ) {
-    match connection.speaks_http2() {
-        true => Box::pin(run(connection, stream, group, rest)).await,
-        false => h1::run(connection, stream, group, rest).await,
-    }
+    let rest = match connection.speaks_http2() {
+        true => rest,
+        false => match h1::run(connection, stream, group, rest).await {
+            Some(preface) => Some(preface),
+            None => return,
+        },
+    };
+    Box::pin(run(connection, stream, group, rest)).await;
 }
 
 /// Serves a client's connection until it ends. `group` and `rest` as in [`h1::run`].
@@ -88,18 +92,28 @@ pub(crate) async fn run(
     rest: Option<Buffer>,
 ) {
     let most = connection.head_limits().head_bytes;
+    let said = connection.http2();
+    let rate = |per_second: u32| Rate {
+        burst: per_second.saturating_mul(BURST),
+        per_second,
+    };
     let limits = Limits {
+        streams: said.max_streams,
+        stream_window: said.initial_window,
+        connection_window: said.connection_window,
+        resets: rate(said.max_reset_rate),
+        idle_frames: rate(said.max_idle_frame_rate),
         // A head that is too large is answered, as in HTTP/1.1, unless it is much too large.
         block_bytes: most.saturating_mul(2),
         continuations: CONTINUATIONS.max((most / PAYLOAD_BYTES * 2) as u32),
-        widest_window: WIDEST_WINDOW,
+        widest_window: said.max_window,
         ..Limits::default()
     };
     let core = Core::new(Role::Server, limits);
     let account = Rc::clone(&connection.worker.buffers);
     let mut owner = Owner {
         streams: Rc::new(RefCell::new(Streams::new(core, account))),
-        incoming: Incoming::new(most),
+        incoming: Incoming::new(most, connection.lenient_heads()),
         input: rest,
         began: Instant::now(),
         sent: 0,

@@ -378,7 +378,7 @@ mod tests {
             let core = Core::new(Role::Server, Limits::default());
             let mut scene = Self {
                 streams: Rc::new(RefCell::new(Streams::new(core, account))),
-                incoming: Incoming::new(1000),
+                incoming: Incoming::new(1000, false),
                 timers: Rc::default(),
             };
             scene.hear(GREETING);

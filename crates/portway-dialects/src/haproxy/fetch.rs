@@ -545,7 +545,11 @@ impl Reading<'_, '_, '_> {
         if before.is_empty() {
             return self.of(when, Type::Text, value);
         }
-        let steps = vec![replace("^", before.to_owned())];
+        // Of requests in HTTP/2 HAProxy captures what they become.
+        let steps = vec![
+            replace("^2[.]0$", "1.1".to_owned()),
+            replace("^", before.to_owned()),
+        ];
         self.chain(when, Type::Text, value, steps)
     }
 

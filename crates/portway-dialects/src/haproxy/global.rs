@@ -16,7 +16,9 @@ use super::word::{Line, Modifier, Word};
 use super::{address, keywords, sample, variable};
 use keywords::OptionOf;
 use portway_model::address::BindAddress;
-use portway_model::compile::limits::{MAX_HEAD_FIELDS, MAX_PIPES};
+use portway_model::compile::limits::{
+    MAX_HEAD_FIELDS, MAX_HTTP2_STREAMS, MAX_HTTP2_WINDOW, MAX_PIPES, MIN_HTTP2_WINDOW,
+};
 use portway_model::defaults::TARGET_BYTES;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
@@ -46,6 +48,10 @@ pub(crate) struct Global {
     rewrite: Option<Spanned<u32>>,
     /// Fields of a head at most.
     head_fields: Option<Spanned<u16>>,
+    /// Streams of HTTP/2 at a time.
+    streams: Option<Spanned<u32>>,
+    /// The window of such a stream.
+    window: Option<Spanned<u32>>,
 }
 
 /// `set-var proc.NAME EXPRESSION`, `set-var-fmt proc.NAME FORMAT`.
@@ -120,6 +126,10 @@ impl Global {
                 }
             }
             listener.head_fields = listener.head_fields.or(self.head_fields);
+            if listener.protocol.is_some_and(|it| it.value.is_http()) {
+                listener.http2.max_streams = self.streams;
+                listener.http2.initial_window = self.window;
+            }
         }
     }
 
@@ -236,6 +246,17 @@ impl Global {
             "stats" => stats(line, process, reader),
             "tune.bufsize" => self.buffer = bytes(line, reader),
             "tune.maxrewrite" => self.rewrite = bytes(line, reader),
+            "tune.h2.max-concurrent-streams" => {
+                // 0 is no limit in HAProxy.
+                let streams = of_http2(line, (1, MAX_HTTP2_STREAMS), reader);
+                let all = |it: u32| if it == 0 { MAX_HTTP2_STREAMS } else { it };
+                self.streams = streams.map(|it| it.map(all));
+            }
+            "tune.h2.initial-window-size" => {
+                let range = (MIN_HTTP2_WINDOW, MAX_HTTP2_WINDOW);
+                let window = of_http2(line, range, reader);
+                self.window = window.map(|it| it.map(|it| it.max(MIN_HTTP2_WINDOW)));
+            }
             "tune.http.maxhdr" => self.head_fields = head_fields(line, reader),
             _ => self.tls(line, reader),
         }
@@ -505,6 +526,30 @@ fn head_fields(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u16>> {
     let lines = units::loose_number(word, 2, u64::from(MAX_HEAD_FIELDS), reader)?;
     let fields = u16::try_from(lines.saturating_sub(1)).unwrap_or(u16::MAX);
     Some(word.spanned(fields))
+}
+
+/// A number of HTTP/2; what is out of range here is said, 0 is as it is.
+fn of_http2(
+    line: &Line,
+    (least, most): (u32, u32),
+    reader: &mut Reader<'_>,
+) -> Option<Spanned<u32>> {
+    let word = value(line, reader)?;
+    no_argument(line, 2, reader);
+    let said = units::loose_number(word, 0, i32::MAX as u64, reader)?;
+    let said = u32::try_from(said).unwrap_or(u32::MAX);
+    let taken = if said == 0 {
+        0
+    } else {
+        said.clamp(least, most)
+    };
+    if taken != said || (said == 0 && least > 1) {
+        let taken = taken.max(least);
+        let message = format!("`{}` is {taken} here, not {said}", line.text(0));
+        let help = format!("from {least} to {most}");
+        reader.push(Diagnostic::warning(Code::OutOfRange, word.span, message).help(help));
+    }
+    Some(word.spanned(taken))
 }
 
 fn limit(number: Spanned<u64>) -> Spanned<u32> {

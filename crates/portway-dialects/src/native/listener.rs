@@ -9,6 +9,7 @@ use portway_model::draft::{
     CertificateDraft, CertificateTlsDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft,
     ListenerTimeoutsDraft, ListenerTlsDraft, SocketDraft,
 };
+use portway_model::http2::{Http2Draft, PriorKnowledge};
 use portway_model::name::Name;
 use portway_model::ocsp::OcspDraft;
 use portway_model::settings::{
@@ -45,6 +46,7 @@ fields!(ListenerDraft {
     "ignore_probes" => ignore_probes,
     "socket" => socket,
     "tls" => tls,
+    "http2" => http2,
     "timeouts" => timeouts,
     "forwarded" => forwarded,
     "error_pages" => error_pages,
@@ -68,6 +70,16 @@ fields!(ListenerTlsDraft {
     "client_ignored" => clients.ignored,
     "client_ignored_above" => clients.ignored_above,
     "expected_names" => expected_names,
+});
+
+fields!(Http2Draft {
+    "prior_knowledge" => prior_knowledge,
+    "max_concurrent_streams" => max_streams,
+    "initial_window" => initial_window,
+    "max_window" => max_window,
+    "connection_window" => connection_window,
+    "max_reset_rate" => max_reset_rate,
+    "max_idle_frame_rate" => max_idle_frame_rate,
 });
 
 fields!(ListenerTimeoutsDraft {
@@ -104,6 +116,7 @@ fields!(ForwardedDraft {
 nested!(
     SocketDraft,
     ListenerTlsDraft,
+    Http2Draft,
     ListenerTimeoutsDraft,
     ForwardedDraft
 );
@@ -124,6 +137,12 @@ words!(ForwardedMode, "append, preserve or remove", FORWARDED_MODES:
 words!(OwnAnswers, "portway or haproxy", OWN_ANSWERS:
     "portway" => OwnAnswers::Portway,
     "haproxy" => OwnAnswers::Haproxy,
+);
+
+words!(PriorKnowledge, "refused, optional or required", PRIOR_KNOWLEDGE:
+    "refused" => PriorKnowledge::Refused,
+    "optional" => PriorKnowledge::Optional,
+    "required" => PriorKnowledge::Required,
 );
 
 words!(TlsVersion, "a version of TLS", TLS_VERSIONS:

@@ -123,6 +123,13 @@ pub(crate) fn range_of_key(key: &str) -> Option<(u32, u32)> {
         ),
         "max_target_bytes" => (limits::MIN_TARGET_BYTES, limits::MAX_HEAD_BYTES),
         "healthy_threshold" | "unhealthy_threshold" => (1, u32::from(limits::MAX_THRESHOLD)),
+        "max_concurrent_streams" => (1, limits::MAX_HTTP2_STREAMS),
+        "initial_window" | "max_window" => (limits::MIN_HTTP2_WINDOW, limits::MAX_HTTP2_WINDOW),
+        "connection_window" => (
+            limits::MIN_HTTP2_CONNECTION_WINDOW,
+            limits::MAX_HTTP2_WINDOW,
+        ),
+        "max_reset_rate" | "max_idle_frame_rate" => (1, limits::MAX_HTTP2_RATE),
         "size" => (1, limits::MAX_TABLE_SIZE),
         "port" => (1, u32::from(u16::MAX)),
         "percent" | "sampled" | "failure_percent" | "max_ejected_percent" | "min_zone_healthy" => {

@@ -73,6 +73,17 @@ pub const MAX_DNS_NAME: usize = 253;
 /// Longest ALPN protocol name, RFC 7301 section 3.1.
 pub const MAX_ALPN_BYTES: usize = 255;
 
+/// Most streams of HTTP/2 that a client may have open at the same time: each may hold what its window has.
+pub const MAX_HTTP2_STREAMS: u32 = 10_000;
+/// Least window of a stream of HTTP/2: with less a body comes by a few bytes each turn.
+pub const MIN_HTTP2_WINDOW: u32 = 1_024;
+/// Greatest window of HTTP/2: 10 Gbit/s over 13 ms.
+pub const MAX_HTTP2_WINDOW: u32 = 16 * 1024 * 1024;
+/// Least window of a connection of HTTP/2: what it begins with, RFC 9113 section 6.9.2.
+pub const MIN_HTTP2_CONNECTION_WINDOW: u32 = 65_535;
+/// Most resets, or idle frames, of HTTP/2 a second: more is no limit.
+pub const MAX_HTTP2_RATE: u32 = 1_000_000;
+
 /// Reports `value` where it lies outside of `min..=max`.
 pub(super) fn within<T: PartialOrd + Display>(
     found: &mut Diagnostics,

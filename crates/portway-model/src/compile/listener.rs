@@ -117,6 +117,7 @@ impl Compiler<'_> {
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
             max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),
             life: super::life::life(&mut self.found, &draft.life, protocol),
+            http2: super::http2::http2(&mut self.found, &draft.http2, protocol),
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
             head_fields: draft.head_fields.map_or(defaults::HEAD_FIELDS, |x| x.value),
             target_bytes: draft

@@ -19,6 +19,7 @@ mod futile;
 mod group;
 mod digest_auth;
 mod jwt;
+mod http2;
 mod life;
 pub mod limits;
 mod listener;

@@ -474,6 +474,7 @@ impl Choices {
         draft.max_connections = self.setting(|c| c.below(1_000_000));
         draft.max_session_rate = self.setting(|c| c.below(1_000_000));
         draft.life = self.life();
+        draft.http2 = self.http2();
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
         draft.head_fields = self.setting(|c| u16::try_from(c.below(32_000)).unwrap_or(0) + 1);
         let head = draft.head_bytes.map_or(65_536, |bytes| bytes.value);

@@ -1,11 +1,29 @@
-//! TLS on both sides: versions, suites, and what is expected of targets.
+//! TLS on both sides: versions, suites, and what is expected of targets; HTTP/2 with clients.
 
 use super::Choices;
+use portway_model::compile::limits;
 use portway_model::draft::{TlsPolicyDraft, UpstreamTlsDraft, Verify};
+use portway_model::http2::{Http2Draft, PriorKnowledge};
 use portway_model::settings::{CertificateJudge, ServerName, TlsVersion, VerifyName};
 use portway_model::span::Spanned;
 
 impl Choices {
+    pub(super) fn http2(&mut self) -> Http2Draft {
+        let others = [PriorKnowledge::Optional, PriorKnowledge::Refused];
+        let initial_window = self.setting(|c| c.below(100_000) + limits::MIN_HTTP2_WINDOW);
+        let first = initial_window.map_or(65_535, |it| it.value);
+        Http2Draft {
+            prior_knowledge: self.setting(|c| c.one(PriorKnowledge::Required, &others)),
+            max_streams: self.setting(|c| c.below(limits::MAX_HTTP2_STREAMS) + 1),
+            initial_window,
+            max_window: self.setting(|c| first + c.below(1_000_000)),
+            connection_window: self
+                .setting(|c| c.below(1_000_000) + limits::MIN_HTTP2_CONNECTION_WINDOW),
+            max_reset_rate: self.setting(|c| c.below(1_000) + 1),
+            max_idle_frame_rate: self.setting(|c| c.below(1_000) + 1),
+        }
+    }
+
     pub(super) fn tls_policy(&mut self) -> TlsPolicyDraft {
         let versions = [TlsVersion::V12, TlsVersion::V13];
         TlsPolicyDraft {

@@ -37,12 +37,58 @@ macro_rules! files {
 }
 files! { acl balance basic client_faults closing conditions ended errors expressions frontend_alone headers heads hosts lesser_words listen listener_tls log_default log_format look_around maps own_answers protocols redirects request_rules request_targets response_rules retry rule_changes samples servers_tls sizes stats stick sticky_insert sticky_rewrite tables targets tcp tcp_inspect tokens use_server users variables }
 
+/// The same over HTTP/2, which a proxy makes of the requests for both.
+macro_rules! over_http2 {
+    ($($test:ident $file:literal)*) => {
+        $(#[test]
+        fn $test() {
+            let failed = run_over_http2(&folder(), $file);
+            assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+        })*
+    };
+}
+over_http2! {
+    http2_acl "acl"
+    http2_basic "basic"
+    http2_conditions "conditions"
+    http2_expressions "expressions"
+    http2_headers "headers"
+    http2_log_format "log-format"
+    http2_maps "maps"
+    http2_redirects "redirects"
+    http2_request_rules "request-rules"
+    http2_response_rules "response-rules"
+    http2_samples "samples"
+    http2_sticky_insert "sticky-insert"
+    http2_sticky_rewrite "sticky-rewrite"
+    http2_use_server "use-server"
+    http2_users "users"
+    http2_variables "variables"
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
 /// The programs that are held against HAProxy.
 const RIVALS: [&str; 2] = ["haproxy.cfg", "converted"];
+
+/// Runs one file over HTTP/2. What differs over HTTP/1.1 may differ here too.
+fn run_over_http2(folder: &Path, name: &str) -> Vec<String> {
+    let known = allowed(&folder.join(format!("{name}.differs")));
+    let more = allowed(&folder.join(format!("{name}.http2-differs")));
+    let found = compare(&Scene::new(), folder, name, RIVALS[0], Version::Http2);
+    let all: Vec<Allowed> = known.into_iter().chain(more).collect();
+    let (failed, _) = judged(&found, RIVALS[0], name, &all);
+    failed
+}
+
+/// What requests come in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Version {
+    Http1,
+    Http2,
+}
 
 /// Runs one file against all rivals at once; what differs and may not, and what does not and should.
 fn run(folder: &Path, name: &str) -> Vec<String> {
@@ -58,7 +104,22 @@ fn run(folder: &Path, name: &str) -> Vec<String> {
 }
 
 fn run_against(rival: &str, folder: &Path, name: &str, allowed: &[Allowed]) -> Vec<String> {
-    let found = compare(&Scene::new(), folder, name, rival);
+    let found = compare(&Scene::new(), folder, name, rival, Version::Http1);
+    let (mut failed, unused) = judged(&found, rival, name, allowed);
+    let unused = unused.iter();
+    failed.extend(
+        unused.map(|it| format!("{name} ({rival}): nothing differs as `{}` says", it.line)),
+    );
+    failed
+}
+
+/// What differs and may not, and what may differ and does not.
+fn judged<'a>(
+    found: &Value,
+    rival: &str,
+    name: &str,
+    allowed: &'a [Allowed],
+) -> (Vec<String>, Vec<&'a Allowed>) {
     let mut failed = Vec::new();
     let mut unused: Vec<&Allowed> = allowed.iter().filter(|it| it.concerns(rival)).collect();
     for request in found["compared"].as_array().unwrap() {
@@ -77,11 +138,7 @@ fn run_against(rival: &str, folder: &Path, name: &str, allowed: &[Allowed]) -> V
             }
         }
     }
-    let unused = unused.iter();
-    failed.extend(
-        unused.map(|it| format!("{name} ({rival}): nothing differs as `{}` says", it.line)),
-    );
-    failed
+    (failed, unused)
 }
 
 /// A line of a `.differs` file.
@@ -124,7 +181,7 @@ fn allowed(path: &Path) -> Vec<Allowed> {
 }
 
 /// What `portway compare` finds between HAProxy and a rival.
-fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
+fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str, version: Version) -> Value {
     let file = folder.join(format!("{name}.cfg"));
     if fs::read_to_string(&file).unwrap().contains("${CERTS}") {
         certificates::everybody(scene);
@@ -179,6 +236,12 @@ fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
     };
     let requests = folder.join(format!("{name}.http")).display().to_string();
     let address = |of: &BTreeMap<String, String>, key: &str| format!("127.0.0.1:{}", of[key]);
+    let translators =
+        [&old, &new].map(|of| (version == Version::Http2).then(|| translator(scene, &of["PORT"])));
+    let front = |of: &BTreeMap<String, String>, place: usize| match &translators[place] {
+        Some((port, _)) => format!("127.0.0.1:{port}"),
+        None => address(of, "PORT"),
+    };
     let output = scene.run(
         PORTWAY,
         &[
@@ -187,9 +250,9 @@ fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
             "--from",
             &requests,
             "--old",
-            &address(&old, "PORT"),
+            &front(&old, 0),
             "--new",
-            &address(&new, "PORT"),
+            &front(&new, 1),
             "--old-syslog",
             &address(&old, "LOG"),
             "--new-syslog",
@@ -198,6 +261,25 @@ fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
     );
     drop((haproxy, portway));
     serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{name}: {output}"))
+}
+
+/// A proxy that makes requests of HTTP/2 in clear of those that it gets, and its port.
+fn translator(scene: &Scene, to: &str) -> (u16, Process) {
+    let port = free_port();
+    let front = format!("--frontend=127.0.0.1,{port};no-tls");
+    let back = format!("--backend=127.0.0.1,{to};;proto=h2");
+    let plain = [
+        "--conf=/dev/null",
+        "--workers=1",
+        "--no-via",
+        "--no-server-rewrite",
+        "--no-location-rewrite",
+        "--no-add-x-forwarded-proto",
+        "--no-strip-incoming-x-forwarded-proto",
+    ];
+    let mut process = scene.spawn("nghttpx", &[&[front.as_str(), &back], &plain[..]].concat());
+    process.wait_for(local(port));
+    (port, process)
 }
 
 /// Portway by the name of haproxy.

@@ -29,7 +29,7 @@ fn text(port: u16, targets: &[u16], more: &str) -> String {
     )
 }
 
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let scene = Scene::new();
     own_certificate(&scene, "site", "a.example");
     join(&scene, "site-all.pem", &["site.pem", "site.key"]);
@@ -46,11 +46,27 @@ fn curl(scene: &Scene, port: u16, arguments: &[&str], path: &str) -> String {
 }
 
 /// What a client of frames says of these cases.
-fn frames(scene: &Scene, port: u16, cases: &[&str]) -> String {
+pub(crate) fn frames(scene: &Scene, port: u16, cases: &[&str]) -> String {
+    frames_of(scene, port, cases, false)
+}
+
+/// The same without TLS.
+pub(crate) fn frames_in_clear(scene: &Scene, port: u16, cases: &[&str]) -> String {
+    frames_of(scene, port, cases, true)
+}
+
+fn frames_of(scene: &Scene, port: u16, cases: &[&str], clear: bool) -> String {
     scene.file("frames.py", include_str!("http2_frames.py"));
     let port = port.to_string();
     let arguments = [&["frames.py", &port], cases].concat();
-    scene.run(&python_with_peers(), &arguments).good()
+    let mut command = scene.command(&python_with_peers(), &arguments);
+    if clear {
+        command.env("CLEAR", "1");
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

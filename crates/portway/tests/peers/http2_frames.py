@@ -15,25 +15,30 @@ from hyperframe.frame import (
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
+# Without TLS, from the preface on.
+CLEAR = "CLEAR" in os.environ
+
+
 class Peer:
-    def __init__(self, port, settings=None):
+    def __init__(self, port, settings=None, preface=True):
         terms = ssl.create_default_context()
         terms.check_hostname, terms.verify_mode = False, ssl.CERT_NONE
         terms.set_alpn_protocols(["h2"])
         plain = socket.create_connection(("127.0.0.1", port))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = terms.wrap_socket(plain, server_hostname="a.example")
-        assert self.socket.selected_alpn_protocol() == "h2"
+        self.socket = plain if CLEAR else terms.wrap_socket(plain, server_hostname="a.example")
+        assert CLEAR or self.socket.selected_alpn_protocol() == "h2"
         self.socket.settimeout(20)
         self.encoder, self.decoder, self.rest = Encoder(), Decoder(), b""
-        self.socket.sendall(PREFACE)
-        self.send(SettingsFrame(0, settings=settings or {}))
+        if preface:
+            self.socket.sendall(PREFACE)
+            self.send(SettingsFrame(0, settings=settings or {}))
 
     def send(self, *frames):
         self.socket.sendall(b"".join(frame.serialize() for frame in frames))
 
     def request(self, stream, path, *more, method="GET", end=True, flags=("END_HEADERS",)):
-        pseudo = [(":method", method), (":scheme", "https"), (":authority", "a.example")]
+        pseudo = [(":method", method), (":scheme", "http" if CLEAR else "https"), (":authority", "a.example")]
         fields = pseudo + [(":path", path)] + list(more)
         return HeadersFrame(stream, self.encoder.encode(fields), flags=[*flags, *(["END_STREAM"] if end else [])])
 
@@ -98,6 +103,41 @@ class Peer:
         except (ConnectionError, ssl.SSLError):
             pass
         return self.fate()
+
+
+def told(port):
+    """What the other side says of itself."""
+    peer, said = Peer(port), {}
+    for frame in peer.frames():
+        if isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            said = frame.settings
+            peer.send(PingFrame(0, b"12345678"))
+        if isinstance(frame, WindowUpdateFrame):
+            said["more"] = frame.window_increment
+        if isinstance(frame, PingFrame):
+            return f"streams {said[3]}, window {said[4]}, more {said.get('more', 0)}"
+    return "closed"
+
+
+def in_pieces(port):
+    """A preface that comes byte by byte, each in a packet of its own."""
+    peer = Peer(port, preface=False)
+    for byte in PREFACE:
+        peer.socket.sendall(bytes([byte]))
+        time.sleep(0.005)
+    peer.send(SettingsFrame(0, settings={}), peer.request(1, "/bytes/5"))
+    return peer.answer(1)
+
+
+def later_preface(port):
+    """A preface behind a request of HTTP/1.1."""
+    peer = Peer(port, preface=False)
+    peer.socket.sendall(b"GET /bytes/5 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    came = peer.socket.recv(65536)
+    peer.socket.sendall(PREFACE)
+    while more := peer.socket.recv(65536):
+        came += more
+    return ", ".join(line.decode() for line in came.splitlines() if line.startswith(b"HTTP/"))
 
 
 def resets(port):

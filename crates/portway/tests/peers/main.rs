@@ -67,6 +67,7 @@ mod measured;
 mod memory;
 mod history_owned;
 mod http2;
+mod http2_clear;
 mod ocsp;
 mod ocsp_fetch;
 mod outscale;

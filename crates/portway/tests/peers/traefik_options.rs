@@ -235,11 +235,15 @@ fn entry_points_say_what_they_take() {
     let dead = free_port();
     let fixed = [
         entry("small", small, ", http: { maxHeaderBytes: 2000 }"),
-        entry("raw", raw, ", http: { sanitizePath: false }"),
+        entry(
+            "raw",
+            raw,
+            ", http: { sanitizePath: false, underscoreHeadersStrategy: delete }",
+        ),
         entry(
             "strict",
             strict,
-            ", http: { encodedCharacters: { allowEncodedSlash: false, allowEncodedPercent: false } }",
+            ", http: { encodedCharacters: { allowEncodedSlash: false, allowEncodedPercent: false }, aliasHeadersStrategy: reject }",
         ),
         entry("plain", plain, ""),
     ];
@@ -274,6 +278,16 @@ fn entry_points_say_what_they_take() {
         }
     };
     hold("200");
+    let odd = ["-H", "X_Own: 1", "-H", "X-Own: 2", "-H", "X.Own: 3"];
+    for (port, there, gone) in [
+        (raw, &["x-own: 2", "x.own: 3", "200 "][..], &["x_own"][..]),
+        (plain, &["x-own: 2", "x.own: 3", "x_own: 1", "200 "], &[]),
+        (strict, &["400 "], &["x-own"]),
+    ] {
+        let came = asks(port, "/", &odd);
+        assert!(there.iter().all(|it| came.contains(it)), "{came}");
+        assert!(!gone.iter().any(|it| came.contains(it)), "{came}");
+    }
     for (port, path) in [(raw, "/a//b/../c"), (plain, "/a/c")] {
         let came = asks(port, "/a//b/../c", &[]);
         assert!(

@@ -23,7 +23,7 @@ const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 const TABLE_BYTES: usize = 4096;
 /// The window that a connection begins with (RFC 9113 section 6.9.2).
 const FIRST_WINDOW: i64 = 65_535;
-/// Streams that we have ended and remember: their peer may not know it yet. More than there are at a time.
+/// Streams that we have ended and remember, at least: their peer may not know it yet. Never less than twice as many as there are at a time.
 const REMEMBERED: usize = 256;
 /// How often the bytes that a block may have are read of its names and values: Huffman coding takes five bits at least of eight,
 /// and names that come often are in a table.

@@ -157,7 +157,7 @@ impl Connection {
 
     pub(super) fn end(&mut self, stream: u32, code: ErrorCode) {
         self.forget(stream);
-        if self.ended.len() >= REMEMBERED {
+        if self.ended.len() >= REMEMBERED.max(2 * self.limits.streams as usize) {
             self.ended.pop_front();
         }
         self.ended.push_back(stream);

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How long an application load balancer bears silence.
 const IDLE: Duration = Duration::from_secs(60);
+/// Requests that a client may have under way on a connection of HTTP/2 to it.
+const STREAMS: u32 = 128;
 /// How often clients commonly say over a WebSocket that they are there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long an application load balancer uses a connection of a client.
@@ -75,6 +77,18 @@ pub(super) struct Front<'r> {
     pub(super) idle: Duration,
 }
 
+/// What an application load balancer offers over TLS: HTTP/2 with 128 streams at a time, unless an attribute says no.
+fn http2(attributes: Option<&Object>, listener: &mut ListenerDraft) {
+    let said = attributes.and_then(|it| it.truth("routing.http2.enabled"));
+    if said.is_some_and(|it| !it.value) {
+        return;
+    }
+    let span = said.map_or(Span::NONE, |it| it.span);
+    let offered = ["h2", "http/1.1"].map(str::to_owned).to_vec();
+    listener.tls.alpn = Some(Spanned::new(offered, span));
+    listener.http2.max_streams = Some(Spanned::new(STREAMS, span));
+}
+
 impl<'r> Lowering<'r, '_, '_> {
     /// Lowers a listener with its rules.
     pub(super) fn listener(&mut self, resource: &'r Resource) {
@@ -126,6 +140,9 @@ impl<'r> Lowering<'r, '_, '_> {
             listener.life.max_age = bare(age);
         }
         let complete = self.tls(object, resource, protocol.value, &mut listener);
+        if protocol.value == Protocol::Https {
+            http2(attributes, &mut listener);
+        }
         if let Some(balancer) = balancer {
             let groups = balancer.texts("SecurityGroups");
             let place = balancer.place("SecurityGroups").or(Some(balancer.span));

@@ -100,8 +100,6 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("tune.ssl.maxrecord", Form::Loose(0, MOST)),
     ("tune.ssl.capture-buffer-size", Form::Loose(0, MOST)),
     ("tune.ssl.default-dh-param", Form::Loose(1_024, MOST)),
-    ("tune.h2.max-concurrent-streams", Form::Loose(0, MOST)),
-    ("tune.h2.initial-window-size", Form::Loose(0, MOST)),
     ("tune.h2.header-table-size", Form::Loose(4_096, 65_536)),
     ("tune.h2.max-frame-size", Form::Loose(16_384, 16_777_215)),
     ("tune.pattern.cache-size", Form::Loose(0, MOST)),

@@ -51,7 +51,8 @@ const FOOT: &str = "
 * In TLS 1.3 AES-128 is chosen before AES-256 where a client has both, and who asks for a name that `strict-sni` refuses gets
   the alert `access_denied`. A certificate file that others may read is a warning.
 * A body whose length the server does not say goes on in chunks to a client of HTTP/1.1 that wants its connection closed.
-* HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
+* HTTP/2 is spoken with clients, as `alpn`, `proto` and the preface say, and not with servers. Where `proto h1` stands, `h2` is not
+  offered; HAProxy offers it, and drops who agrees on it. Streams that a client ends early, and frames that do nothing, have limits.
 * Of later versions, answers of OCSP are fetched: `ocsp-update on` of a certificate in a list, `ocsp-update.mode`, `.mindelay` and
   `.maxdelay` (also as `tune.ssl.ocsp-update.…`), with `show ssl ocsp-updates` and `update ssl ocsp-response`. They are fetched again when
   half of their time is over, after `maxdelay` at the latest; a certificate that names no responder, or whose issuer is not known, is a warning.

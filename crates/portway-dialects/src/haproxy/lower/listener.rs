@@ -104,6 +104,7 @@ impl Lowering<'_, '_, '_> {
                 .push(Diagnostic::warning(Code::Conflict, certificate.span, message).help(help));
             self.unused_certificates(first);
         }
+        self.prior_knowledge(listener, proxy, first);
         // The smaller of the limits of a bind and of its frontend.
         let limits = [first.maxconn, proxy.maxconn];
         let limits = limits.into_iter().flatten().filter(|limit| limit.value > 0);
@@ -265,6 +266,7 @@ fn agree(a: &Bind, b: &Bind) -> bool {
         && a.interface == b.interface
         && a.backlog == b.backlog
         && a.user_timeout == b.user_timeout
+        && a.mux == b.mux
         && a.maxconn == b.maxconn
 }
 

@@ -9,6 +9,7 @@ mod answers;
 mod check;
 mod client_header;
 mod group;
+mod http2;
 mod listener;
 mod log;
 mod rdp;

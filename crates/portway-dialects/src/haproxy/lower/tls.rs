@@ -63,7 +63,7 @@ impl Lowering<'_, '_, '_> {
         listener.tls.policy = self.bind_policy(tls);
         listener.tls.alpn = match &tls.alpn {
             None if proxy.mode() == Mode::Http => Some(Spanned::bare(Vec::new())),
-            alpn => self.alpn(alpn.as_ref()),
+            alpn => alpn.clone(),
         };
         // OpenSSL goes on without, also with what a certificate's line offers.
         let offers = listener
@@ -155,32 +155,6 @@ impl Lowering<'_, '_, '_> {
         let path = path.map(|path| path_in(self.base.ca_base.as_ref(), &path));
         self.exists(&path, what);
         Some(path)
-    }
-
-    /// HTTP/2 is left out where HTTP/1.1 is offered too.
-    fn alpn(&mut self, given: Option<&Spanned<Vec<String>>>) -> Option<Spanned<Vec<String>>> {
-        let given = given?;
-        let spoken: Vec<String> = given
-            .value
-            .iter()
-            .filter(|name| *name != "h2")
-            .cloned()
-            .collect();
-        if spoken.len() == given.value.len() {
-            return Some(given.clone());
-        }
-        if spoken.is_empty() {
-            let message = "not run yet: HTTP/2";
-            let help = "write `alpn http/1.1`, or `alpn h2,http/1.1` to have HTTP/2 as soon as it is there";
-            self.reader
-                .push(Diagnostic::error(Code::NotRun, given.span, message).help(help));
-        } else {
-            let message = "HTTP/2 is not spoken yet: `h2` is not offered to clients";
-            self.reader.push(
-                Diagnostic::warning(Code::NotRun, given.span, message).help("they use HTTP/1.1"),
-            );
-        }
-        Some(Spanned::new(spoken, given.span))
     }
 
     /// A file, or every file of a folder.
@@ -412,7 +386,7 @@ impl Lowering<'_, '_, '_> {
             words: format!("[{}]", words.join(" ")),
             tls: CertificateTlsDraft {
                 policy: self.bind_policy(&tls),
-                alpn: self.alpn(tls.alpn.as_ref()),
+                alpn: tls.alpn.clone(),
                 clients,
             },
         }

@@ -55,6 +55,25 @@ pub(crate) struct BindTls {
     pub(crate) crl_file: Option<Spanned<String>>,
 }
 
+/// What `proto` says is spoken, whatever was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mux {
+    H1,
+    H2,
+    /// Nothing that is read: of `mode tcp`.
+    None,
+    /// Of servers.
+    Fcgi,
+}
+
+/// In the words of the file.
+pub(crate) const MUXES: [(&str, Mux); 4] = [
+    ("h1", Mux::H1),
+    ("h2", Mux::H2),
+    ("none", Mux::None),
+    ("fcgi", Mux::Fcgi),
+];
+
 /// One `bind` line.
 #[derive(Debug, Clone)]
 pub(crate) struct Bind {
@@ -72,6 +91,7 @@ pub(crate) struct Bind {
     pub(crate) interface: Option<Spanned<String>>,
     pub(crate) backlog: Option<Spanned<u32>>,
     pub(crate) user_timeout: Option<Spanned<Duration>>,
+    pub(crate) mux: Option<Spanned<Mux>>,
     pub(crate) tls: BindTls,
     pub(crate) span: Span,
 }
@@ -103,6 +123,7 @@ impl Bind {
             interface: None,
             backlog: None,
             user_timeout: None,
+            mux: None,
             tls: BindTls::default(),
             span,
         }
@@ -211,6 +232,7 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
                 .and_then(|n| u32::try_from(n).ok())
                 .map(|n| value.spanned(n));
         }
+        "proto" => bind.mux = mux(value, reader),
         "tcp-ut" => bind.user_timeout = keep_alive::user_timeout(value, reader),
         "user" | "uid" => bind.socket_user = text(),
         "group" | "gid" => bind.socket_group = text(),
@@ -235,6 +257,16 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
         "expose-fd" => known(word, value, &["listeners"], reader),
         _ => {}
     }
+}
+
+fn mux(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<Mux>> {
+    let found = MUXES.iter().find(|(word, _)| *word == value.as_str());
+    if found.is_none() {
+        let known = MUXES.iter().map(|(word, _)| *word);
+        let what = "value of `proto`";
+        reader.push(crate::unknown_word(value.span, what, value.as_str(), known));
+    }
+    found.map(|(_, mux)| value.spanned(*mux))
 }
 
 fn known(word: &Word, value: &Word, known: &[&str], reader: &mut Reader<'_>) {

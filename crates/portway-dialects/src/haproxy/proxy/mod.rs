@@ -34,8 +34,8 @@ mod tcp_rule;
 pub(crate) use args::Args;
 pub(crate) use balance::{Balance, HashType};
 pub(crate) use bind::{
-    Bind, BindTls, Verification, Versions, certificate_options, of_files_only, on_or_off,
-    permissions, version, version_flag,
+    Bind, BindTls, MUXES, Mux, Verification, Versions, certificate_options, of_files_only,
+    on_or_off, permissions, version, version_flag,
 };
 pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};

@@ -323,6 +323,7 @@ impl<'l> Lowering<'l> {
         if self.speech == Speech::Both {
             listener.tls.accept_clear = Some(Spanned::new(true, entry.name.span));
         }
+        self.http2(entry, &mut listener);
         self.timeouts(entry, &mut listener);
         if let Some(bytes) = entry
             .section

@@ -10,10 +10,10 @@ use super::chain::rule;
 use super::middleware::{of, set_header, text_answer};
 use super::{Speech, over_tls};
 use portway_model::action::{Action, NamePattern, Normalization, Phase};
-use portway_model::diagnostic::Diagnostics;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{
-    Condition, Expression, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
+    Condition, Expression, Matcher, Message, Template, TemplatePart, TextMatch, Transform, Value,
 };
 use portway_model::settings::ForwardedMode;
 use portway_model::span::{Span, Spanned};
@@ -31,6 +31,7 @@ pub(super) fn lower(
     found: &mut Diagnostics,
 ) {
     let at = entry.name.span;
+    listener.rules.extend(odd_names(entry, found));
     let sanitize = entry
         .section
         .section("http")
@@ -95,6 +96,54 @@ pub(super) fn lower(
     listener.forwarded.x_forwarded_port = mode(ForwardedMode::Preserve);
     listener.forwarded.x_forwarded_host = mode(ForwardedMode::Preserve);
     listener.forwarded.forwarded = mode(ForwardedMode::Preserve);
+}
+
+/// Options about headers whose names others read as another one's, with what such names have.
+const ODD_NAMES: [(&str, &str, &str); 2] = [
+    ("underscoreHeadersStrategy", "_", "_"),
+    ("aliasHeadersStrategy", "[^A-Za-z0-9-]", "[^A-Za-z0-9,-]"),
+];
+
+/// Headers with such names are taken away, or the request is refused, before routers see it.
+fn odd_names(
+    entry: &EntryPoint,
+    found: &mut Diagnostics,
+) -> Vec<portway_model::action::Rule<Named>> {
+    let mut rules = Vec::new();
+    let section = entry.section.section("http");
+    for (option, of_name, of_list) in ODD_NAMES {
+        let Some(said) = section.and_then(|it| it.some_text(option)) else {
+            continue;
+        };
+        let pattern = |text: &str| Spanned::new(text.to_owned(), said.span);
+        match said.value {
+            "keep" => {}
+            "delete" => {
+                let names = NamePattern::Regex(pattern(of_name));
+                let all = Condition::All(Vec::new());
+                let away = vec![Action::RemoveHeaders(names)];
+                rules.push(rule(Phase::Request, all, away, said.span));
+            }
+            "reject" => {
+                let names = Value::HeaderNames {
+                    of: Message::Request,
+                    delimiter: ",".to_owned(),
+                };
+                let any_of = vec![pattern(of_list)];
+                let some = test(names, Matcher::Regex { any_of }, said.span);
+                let answer = vec![Action::Deny(text_answer(400, "Bad Request\n"))];
+                rules.push(rule(Phase::Request, some, answer, said.span));
+            }
+            other => {
+                let known = ["keep", "delete", "reject"];
+                let message = format!("`{other}` is no `{option}`");
+                let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+                let one = one.help(format!("one of: {}", known.join(", ")));
+                found.push(one.nearest(other, known));
+            }
+        }
+    }
+    rules
 }
 
 /// The client's address is one of these. What is wrong with them is in `found`.

@@ -2,11 +2,14 @@
 
 use super::super::model::Provider;
 use super::super::schema::Section;
-use super::Lowering;
+use super::{Lowering, Speech};
+use crate::traefik::entry_point::EntryPoint;
+use portway_model::compile::limits::MAX_HTTP2_STREAMS;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
-    CertificateDraft, CertificateTlsDraft, ListenerTlsDraft, TlsPolicyDraft,
+    CertificateDraft, CertificateTlsDraft, ListenerDraft, ListenerTlsDraft, TlsPolicyDraft,
 };
+use portway_model::http2::PriorKnowledge;
 use portway_model::name::Name;
 use portway_model::ocsp::{OcspDraft, Responder};
 use portway_model::settings::{ClientAuth, TlsVersion};
@@ -25,6 +28,11 @@ const AUTH_TYPES: [(&str, ClientAuth); 5] = [
 fn is_pem(text: &str) -> bool {
     text.contains("-----BEGIN")
 }
+
+/// What Traefik offers by ALPN without being told, and we speak of that.
+const HTTP: [&str; 2] = ["h2", "http/1.1"];
+/// Streams of HTTP/2 that a client has at a time where nothing is said.
+const STREAMS: u32 = 250;
 
 impl Lowering<'_> {
     /// A file's name; a certificate in the text itself is not one.
@@ -230,7 +238,7 @@ impl Lowering<'_> {
         tls.strict_sni = section.flag("sniStrict");
         let alpn = section.list("alpnProtocols");
         if let Some(first) = alpn.first() {
-            let spoken = |it: &&Spanned<String>| it.value == "http/1.1";
+            let spoken = |it: &&Spanned<String>| HTTP.contains(&it.value.as_str());
             let spoken = alpn.iter().filter(spoken).map(|it| it.value.clone());
             tls.alpn = Some(Spanned::new(spoken.collect(), first.span));
         }
@@ -267,6 +275,32 @@ impl Lowering<'_> {
         tls.clients.ca = self.files(files);
         if files.is_empty() && !auth.takes_any() {
             self.error(Code::Missing, section.span, "`caFiles` is missing");
+        }
+    }
+
+    /// HTTP/2 with clients: in clear for those that begin with it, over TLS for those that agree on it.
+    pub(super) fn http2(&mut self, entry: &EntryPoint, listener: &mut ListenerDraft) {
+        let said = entry.section.section("http2");
+        let said = said.and_then(|it| it.number("maxConcurrentStreams"));
+        listener.http2.max_streams = Some(match said.filter(|it| it.value != 0) {
+            Some(said) => {
+                let streams = u32::try_from(said.value).unwrap_or(0);
+                if streams == 0 || streams > MAX_HTTP2_STREAMS {
+                    let message = format!("{} is out of range for streams at a time", said.value);
+                    let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+                    let help = format!("from 1 to {MAX_HTTP2_STREAMS}, or 0 for {STREAMS}");
+                    self.found.push(one.help(help));
+                }
+                Spanned::new(streams.clamp(1, MAX_HTTP2_STREAMS), said.span)
+            }
+            None => Spanned::bare(STREAMS),
+        });
+        if self.speech != Speech::Tls {
+            listener.http2.prior_knowledge = Some(Spanned::bare(PriorKnowledge::Optional));
+        }
+        if self.speech.has_tls() && listener.tls.alpn.is_none() {
+            let all = HTTP.map(str::to_owned).to_vec();
+            listener.tls.alpn = Some(Spanned::bare(all));
         }
     }
 }

@@ -49,7 +49,8 @@ pub(crate) const ROWS: &[Row] = &[
         "`true` without it: `//`, `/./` and `/../` are resolved before rules see the path",
     ),
     yes("entryPoints.*.http.maxHeaderBytes", Number),
-    not_yet("entryPoints.*.http.underscoreHeadersStrategy", Text, ""),
+    yes("entryPoints.*.http.underscoreHeadersStrategy", Text),
+    yes("entryPoints.*.http.aliasHeadersStrategy", Text),
     yes_but(
         "entryPoints.*.http.encodedCharacters",
         Section,
@@ -83,7 +84,12 @@ pub(crate) const ROWS: &[Row] = &[
         "entryPoints.*.http.encodedCharacters.allowEncodedHash",
         Flag,
     ),
-    no_effect("entryPoints.*.http2", Free, "HTTP/2 is not spoken"),
+    yes("entryPoints.*.http2", Section),
+    yes_but(
+        "entryPoints.*.http2.maxConcurrentStreams",
+        Number,
+        "250 without it, 10000 at most",
+    ),
     not_yet("entryPoints.*.http3", Free, ""),
     yes("entryPoints.*.forwardedHeaders", Section),
     yes("entryPoints.*.forwardedHeaders.insecure", Flag),

@@ -153,7 +153,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "tls.options.*.alpnProtocols",
         List,
-        "`http/1.1` is spoken, `h2` is not",
+        "`h2` and `http/1.1` are spoken; there is no ACME for `acme-tls/1`",
     ),
     no_effect(
         "tls.options.*.disableSessionTickets",
