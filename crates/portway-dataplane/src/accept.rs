@@ -556,12 +556,7 @@ fn life(
             Way::Http if connection.speaks_http2() => {
                 Box::pin(h2::run(&mut connection, &mut stream, None, None)).await;
             }
-            Way::Http => {
-                let preface = h1::run(&mut connection, &mut stream, None, None).await;
-                if preface.is_some() {
-                    Box::pin(h2::run(&mut connection, &mut stream, None, preface)).await;
-                }
-            }
+            Way::Http => h1::run(&mut connection, &mut stream, None, None).await,
         }
         // Counted until here.
         let _ = &open;

@@ -28,8 +28,7 @@ use crate::variables::Variables;
 use crate::{body, peer_certificate};
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, Whose, write_header_value};
 use portway_core::http1::{
-    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseBody, ResponseHead, TargetForm,
-    Version,
+    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseBody, ResponseHead, Version,
 };
 use portway_core::priority::Priority;
 use portway_core::proxy_protocol::Parts;
@@ -397,59 +396,6 @@ impl<'c> Exchange<'c> {
     pub(crate) fn destination_end(&self) -> SocketAddr {
         let moved = self.moved.as_deref();
         moved.map_or(self.connection.local, |(_, destination)| *destination)
-    }
-
-    /// The path as it goes on.
-    pub(crate) fn current_path(&self) -> &[u8] {
-        match &self.line.path {
-            Some(path) => path,
-            None if self.keeps_origin() => self.request().written_path(self.arena()),
-            None => self.request().path(self.arena()),
-        }
-    }
-
-    /// True where a target that came in absolute form goes on so, as HAProxy has it.
-    fn keeps_origin(&self) -> bool {
-        self.request().target_form() == TargetForm::Absolute && self.connection.lenient_heads()
-    }
-
-    /// True where scheme and authority were put before the path here, out of what came in HTTP/2: rules see them, as in HAProxy,
-    /// and targets do not.
-    pub(crate) fn has_made_origin(&self) -> bool {
-        self.connection.is_stream && self.keeps_origin()
-    }
-
-    /// Scheme and authority that stand before the path as a target gets it.
-    pub(crate) fn sent_origin(&self) -> Option<(&[u8], &[u8])> {
-        self.current_origin().filter(|_| !self.has_made_origin())
-    }
-
-    /// The path as a target gets it.
-    pub(crate) fn sent_path(&self) -> &[u8] {
-        match self.current_path() {
-            b"" if self.has_made_origin() => self.request().path(self.arena()),
-            path => path,
-        }
-    }
-
-    /// Scheme and authority that stand before the path as it goes on. The authority is what rules made of Host.
-    pub(crate) fn current_origin(&self) -> Option<(&[u8], &[u8])> {
-        let received = || self.request().origin(self.arena());
-        let (scheme, authority) = match &self.line.scheme {
-            None if !self.keeps_origin() => return None,
-            None => received()?,
-            Some(None) => return None,
-            Some(Some(scheme)) => (scheme.as_slice(), received().unwrap_or_default().1),
-        };
-        let edits = &self.scratch.request_edits;
-        let mut host = None;
-        if edits.removes(Known::Host) {
-            self.header("host", &mut |value| {
-                host = Some(value);
-                ControlFlow::Continue(())
-            });
-        }
-        Some((scheme, host.unwrap_or(authority)))
     }
 
     /// The query as it goes on.

@@ -7,6 +7,7 @@ use crate::buffer::Buffer;
 use crate::connection::Connection;
 use crate::exchange::{Arrival, Exchange, RequestIdText, Scratch};
 use crate::fault::Fault;
+use crate::h2;
 use crate::record::LogWish;
 use crate::reply;
 use crate::serve::{self, Next};
@@ -49,8 +50,8 @@ enum Head {
     Changed,
 }
 
-/// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already. What this gives back
-/// is the beginning of HTTP/2, from which another goes on.
+/// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already. One that
+/// begins with HTTP/2, and may, is served so.
 ///
 /// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
 /// of its own, and this is a block because an `async fn` would keep its arguments twice. A test in `accept` asserts
@@ -64,7 +65,7 @@ pub(crate) fn run(
     stream: &mut Stream,
     mut group: Option<GroupId>,
     mut rest: Option<Buffer>,
-) -> impl Future<Output = Option<Buffer>> {
+) -> impl Future<Output = ()> {
     async move {
         let mut goes_on = false;
         let lingers = loop {
@@ -82,21 +83,16 @@ pub(crate) fn run(
                     if connection.may_begin_with_http2() =>
                 {
                     connection.worker.give_scratch(scratch);
-                    return Some(preface);
+                    let rest = Some(preface);
+                    return Box::pin(h2::run(connection, stream, group, rest)).await;
                 }
                 head => head,
             };
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
                 Next::Close | Next::Elsewhere => break false,
-                Next::Reset => {
-                    stream.reset();
-                    return None;
-                }
-                Next::Vanish => {
-                    stream.vanish();
-                    return None;
-                }
+                Next::Reset => return stream.reset(),
+                Next::Vanish => return stream.vanish(),
                 Next::Linger => break true,
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
@@ -109,7 +105,6 @@ pub(crate) fn run(
         } else {
             shutdown(connection, stream).await;
         }
-        None
     }
 }
 

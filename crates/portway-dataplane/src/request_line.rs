@@ -7,12 +7,14 @@ use portway_core::evaluate::rewrite::{
     add_prefix, replace_path, replace_target, replace_url, split_origin, split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, write_path, write_query, write_replacement, write_target, write_template, write_url,
+    self, Facts, write_path, write_query, write_replacement, write_target, write_template,
+    write_url,
 };
-use portway_core::http1::{Method, is_token};
+use portway_core::http1::{Known, Method, TargetForm, is_token};
 use portway_model::action::{Action, Normalization};
 use portway_model::expression::{Template, Value};
 use portway_model::stage::Resolved;
+use std::ops::ControlFlow;
 
 /// What rules replaced in the request line.
 #[derive(Debug, Default)]
@@ -162,5 +164,61 @@ fn set_url(x: &mut Exchange<'_>, url: &[u8]) {
         let edits = &mut x.scratch.request_edits;
         edits.remove(b"Host");
         edits.add(b"Host", |value| value.extend_from_slice(host));
+    }
+}
+
+/// Where a request goes on to.
+impl Exchange<'_> {
+    /// The path as it goes on.
+    pub(crate) fn current_path(&self) -> &[u8] {
+        match &self.line.path {
+            Some(path) => path,
+            None if self.keeps_origin() => self.request().written_path(self.arena()),
+            None => self.request().path(self.arena()),
+        }
+    }
+
+    /// True where a target that came in absolute form goes on so, as HAProxy has it.
+    pub(crate) fn keeps_origin(&self) -> bool {
+        self.request().target_form() == TargetForm::Absolute && self.connection.lenient_heads()
+    }
+
+    /// True where scheme and authority were put before the path here, out of what came in HTTP/2, and no rule has set others: rules
+    /// see them, as in HAProxy, and targets do not.
+    pub(crate) fn has_made_origin(&self) -> bool {
+        self.connection.is_stream && self.line.scheme.is_none() && self.keeps_origin()
+    }
+
+    /// Scheme and authority that stand before the path as a target gets it.
+    pub(crate) fn sent_origin(&self) -> Option<(&[u8], &[u8])> {
+        self.current_origin().filter(|_| !self.has_made_origin())
+    }
+
+    /// The path as a target gets it.
+    pub(crate) fn sent_path(&self) -> &[u8] {
+        match self.current_path() {
+            b"" if self.has_made_origin() => self.request().path(self.arena()),
+            path => path,
+        }
+    }
+
+    /// Scheme and authority that stand before the path as it goes on. The authority is what rules made of Host.
+    pub(crate) fn current_origin(&self) -> Option<(&[u8], &[u8])> {
+        let received = || self.request().origin(self.arena());
+        let (scheme, authority) = match &self.line.scheme {
+            None if !self.keeps_origin() => return None,
+            None => received()?,
+            Some(None) => return None,
+            Some(Some(scheme)) => (scheme.as_slice(), received().unwrap_or_default().1),
+        };
+        let edits = &self.scratch.request_edits;
+        let mut host = None;
+        if edits.removes(Known::Host) {
+            self.header("host", &mut |value| {
+                host = Some(value);
+                ControlFlow::Continue(())
+            });
+        }
+        Some((scheme, host.unwrap_or(authority)))
     }
 }

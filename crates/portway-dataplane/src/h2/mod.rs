@@ -74,14 +74,10 @@ pub(crate) async fn serve(
     group: Option<GroupId>,
     rest: Option<Buffer>,
 ) {
-    let rest = match connection.speaks_http2() {
-        true => rest,
-        false => match h1::run(connection, stream, group, rest).await {
-            Some(preface) => Some(preface),
-            None => return,
-        },
-    };
-    Box::pin(run(connection, stream, group, rest)).await;
+    match connection.speaks_http2() {
+        true => Box::pin(run(connection, stream, group, rest)).await,
+        false => h1::run(connection, stream, group, rest).await,
+    }
 }
 
 /// Serves a client's connection until it ends. `group` and `rest` as in [`h1::run`].

@@ -56,16 +56,8 @@ fn a_listener_says_who_may_begin_with_http2() {
     for (port, case, expected) in [
         (optional, "in_pieces", "200 5 end"),
         (required, "in_pieces", "200 5 end"),
-        (
-            optional,
-            "later_preface",
-            "HTTP/1.1 200 OK, HTTP/1.1 505 HTTP Version Not Supported",
-        ),
-        (
-            refused,
-            "later_preface",
-            "HTTP/1.1 200 OK, HTTP/1.1 505 HTTP Version Not Supported",
-        ),
+        (optional, "later_preface", "HTTP/1.1 200, HTTP/1.1 505"),
+        (refused, "later_preface", "HTTP/1.1 200, HTTP/1.1 505"),
         (optional, "pings", "goaway 11"),
         (optional, "malformed", "None 0 reset 1"),
     ] {
@@ -397,17 +389,11 @@ fn targets_of_requests_are_whole_urls_as_in_haproxy() {
         ("/prefix/a?q=1", "a.example", &[]),
         ("/location/a?q=1", "a.example", &[]),
         ("/uri?q=1", "a.example", &[]),
-        ("/path?q=1", "a.example:80", &["-d", "body"]),
-        ("/query?q=1", "a.example:81", &["-I"]),
-        ("/x/%2e/y?q=1", "a.example", &["-T", "web.cfg"]),
         ("/monitor", "a.example", &[]),
         ("/deny", "a.example", &[]),
         ("/x", "u.example", &[]),
         ("/never", "a.example", &[]),
         ("/status/404", "a.example", &[]),
-        ("/header/Connection/close", "a.example", &[]),
-        ("/chunked", "a.example", &[]),
-        ("/close", "a.example", &[]),
     ];
     for (target, host, more) in rows {
         let [theirs, ours] = sides.each_ref().map(|(port, _)| {

@@ -1,6 +1,7 @@
 """A client of HTTP/2 that sends whatever frames it likes: `http2_frames.py PORT CASE…` says, a line for each case, what came back."""
 
 import os
+import re
 import socket
 import ssl
 import sys
@@ -137,7 +138,7 @@ def later_preface(port):
     peer.socket.sendall(PREFACE)
     while more := peer.socket.recv(65536):
         came += more
-    return ", ".join(line.decode() for line in came.splitlines() if line.startswith(b"HTTP/"))
+    return ", ".join(line.decode() for line in re.findall(rb"HTTP/1.1 \d+", came))
 
 
 def resets(port):

@@ -382,7 +382,15 @@ fn routers_with_tls_and_without_on_one_entry_point() {
     let resolve = format!("a.example:{port}:127.0.0.1");
     let tls = |path: &str, more: &[&str]| {
         let url = format!("https://a.example:{port}{path}");
-        let own = ["-i", "--cacert", "a.crt", "--resolve", &resolve, &url];
+        let own = [
+            "-i",
+            "--http1.1",
+            "--cacert",
+            "a.crt",
+            "--resolve",
+            &resolve,
+            &url,
+        ];
         let answer = it.scene.curl(&[&own, more].concat()).good();
         answer.replace('\r', "")
     };

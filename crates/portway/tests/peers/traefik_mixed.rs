@@ -96,6 +96,7 @@ impl Deployment {
         let own = [
             "-s",
             "-i",
+            "--http1.1",
             "--cacert",
             authority,
             "--resolve",

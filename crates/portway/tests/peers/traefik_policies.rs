@@ -586,7 +586,8 @@ impl Site for Table {
         let url = format!("{scheme}://{host}:{port}{}", ask.path);
         let resolve = format!("s.example:{port}:127.0.0.1");
         let with = ask.with(words);
-        let mut arguments = vec!["-k", "-i", "-m", "30", "-A", phase, "--resolve", &resolve];
+        let mut arguments = vec!["-k", "-i", "--http1.1", "-m", "30"];
+        arguments.extend(["-A", phase, "--resolve", &resolve]);
         arguments.extend(with.iter().map(String::as_str));
         arguments.push(&url);
         let output = self.it.scene.curl(&arguments);
