@@ -78,16 +78,10 @@ pub(crate) fn run(
             } else if goes_on {
                 break false;
             }
-            let head = match head {
-                Head::Refused(scratch, preface, Refusal::Http2Preface, _)
-                    if connection.may_begin_with_http2() =>
-                {
-                    connection.worker.give_scratch(scratch);
-                    let rest = Some(preface);
-                    return Box::pin(h2::run(connection, stream, group, rest)).await;
-                }
-                head => head,
-            };
+            let is_preface = matches!(head, Head::Refused(_, _, Refusal::Http2Preface, _));
+            if is_preface && connection.may_begin_with_http2() {
+                return begin_http2(connection, stream, head, group).await;
+            }
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
                 Next::Close | Next::Elsewhere => break false,
@@ -106,6 +100,20 @@ pub(crate) fn run(
             shutdown(connection, stream).await;
         }
     }
+}
+
+/// Goes on with HTTP/2, of which the preface has come. In a box, as few connections come here.
+fn begin_http2<'c>(
+    connection: &'c mut Connection,
+    stream: &'c mut Stream,
+    head: Head,
+    group: Option<GroupId>,
+) -> Pin<Box<dyn Future<Output = ()> + 'c>> {
+    let Head::Refused(scratch, preface, ..) = head else {
+        return Box::pin(async {});
+    };
+    connection.worker.give_scratch(scratch);
+    Box::pin(h2::run(connection, stream, group, Some(preface)))
 }
 
 /// Serves one stream of HTTP/2: a request that has come, or that was `refused` while it came.
