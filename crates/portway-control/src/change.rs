@@ -461,6 +461,7 @@ impl Running {
                 .filter(|(place, _)| !kept.contains(&Some(*place)));
             for (_, gone) in gone {
                 gone.leave_alone();
+                gone.gives_its_address_up();
                 let all = next.targets.iter().flat_map(|it| it.iter());
                 all.for_each(|it| it.forget_follower(gone));
             }

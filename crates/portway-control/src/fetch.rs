@@ -2,6 +2,7 @@
 //!
 //! Nothing is followed, kept or tried again: whoever asks knows when it is worth asking again.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,16 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::health::http::{read_body, read_head};
 use crate::health::probe::{Stream, handshake_failure, refused};
+use crate::resolve::in_turns;
+
+/// An address has so long to answer before the next one is tried beside it (RFC 8305 section 5).
+const APART: Duration = Duration::from_millis(250);
 
 /// Who asks.
 const USER_AGENT: &str = concat!("Portway/", env!("CARGO_PKG_VERSION"));
@@ -80,19 +86,15 @@ impl Question<'_> {
         }
     }
 
-    /// To the first address of the host that takes it.
+    /// To the address of the host that takes it first.
     async fn connect(&self) -> Result<Box<dyn Stream>, String> {
         let addresses = lookup_host((self.url.host, self.url.port)).await;
         let addresses = addresses.map_err(|error| format!("no address: {error}"))?;
-        let mut why = "it has no address".to_owned();
-        for address in addresses {
-            let connected = TcpStream::connect(address).await;
-            match connected {
-                Ok(stream) => return self.secure(stream).await,
-                Err(error) => why = refused(error).said(),
-            }
-        }
-        Err(why)
+        let addresses: Vec<IpAddr> = addresses.map(|it| it.ip()).collect();
+        let first = addresses.first().ok_or("it has no address")?;
+        let ways = in_turns(*first, addresses.clone()).into_iter();
+        let stream = race(ways.map(|ip| (ip, self.url.port).into())).await?;
+        self.secure(stream).await
     }
 
     async fn secure(&self, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
@@ -124,5 +126,68 @@ impl Question<'_> {
         let mut wire = head.into_bytes();
         wire.extend_from_slice(self.body);
         wire
+    }
+}
+
+/// A connection to the first of these that takes one. One that is silent costs the others a moment each.
+async fn race(mut addresses: impl Iterator<Item = SocketAddr>) -> Result<TcpStream, String> {
+    let mut tries = JoinSet::new();
+    let mut why = "it has no address".to_owned();
+    let mut next = addresses.next();
+    loop {
+        let is_more = next.is_some();
+        if let Some(address) = next.take() {
+            tries.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            ended = tries.join_next() => match ended {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => why = refused(error).said(),
+                Some(Err(error)) => why = error.to_string(),
+                None => return Err(why),
+            },
+            () = sleep(APART), if is_more => {}
+        }
+        next = addresses.next();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Nobody takes connections there, and the few that may wait do.
+    fn silent() -> (TcpListener, Vec<std::net::TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = Duration::from_millis(500);
+        let connect = || std::net::TcpStream::connect_timeout(&address, patience);
+        let fill = std::iter::from_fn(|| connect().ok()).collect();
+        (listener, fill)
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_use_up_the_patience() {
+        let (silent, _fill) = silent();
+        let answers = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refuses = TcpListener::bind("127.0.0.1:0").unwrap();
+        let [silent, good, gone] = [&silent, &answers, &refuses].map(|it| it.local_addr().unwrap());
+        drop(refuses);
+        for ways in [
+            &[silent, good][..],
+            &[silent, gone, good],
+            &[gone, silent, good],
+            &[silent, silent, good],
+            &[good, silent],
+        ] {
+            let connected = race(ways.iter().copied()).await;
+            assert_eq!(connected.unwrap().peer_addr().unwrap(), good, "{ways:?}");
+        }
+        let failed = race([gone, gone].into_iter()).await;
+        assert_eq!(failed.unwrap_err(), "Connection refused");
+        let failed = race(std::iter::empty()).await;
+        assert_eq!(failed.unwrap_err(), "it has no address");
     }
 }

@@ -31,6 +31,11 @@ use crate::running::Running;
 
 /// Answers for IPv4 and IPv6, and of several names, come together: so long is waited for the rest.
 const SETTLES: Duration = Duration::from_millis(50);
+/// What could not be put to work is tried again after this time, and after twice as long each time it fails again, up to
+/// [`AGAIN_AT_LAST`].
+const AGAIN: Duration = Duration::from_secs(1);
+/// Addresses that cannot be put to work are tried again this often at least.
+const AGAIN_AT_LAST: Duration = Duration::from_secs(60);
 
 /// The name of a target that stands for many.
 fn name_of(target: &Target) -> Option<Named<'_>> {
@@ -86,18 +91,27 @@ fn of_target(target: &Target, names: &NameBook) -> (Vec<Member>, usize) {
 impl Running {
     /// Takes in what becomes of names that stand for many, for as long as this process serves.
     pub async fn keep_members(&self) {
+        // How long until the next attempt, where the last one has failed.
+        let mut again = None;
         loop {
             let names = self.statistics().installed().names.clone();
-            names.news().await;
+            match again {
+                Some(pause) => drop(timeout(pause, names.news()).await),
+                None => names.news().await,
+            }
             tokio::time::sleep(SETTLES).await;
             let Ok(mut changing) = self.turn().await else {
                 return;
             };
-            self.take_in_members(&mut changing).await;
+            again = match self.take_in_members(&mut changing).await {
+                true => None,
+                false => Some(again.map_or(AGAIN, |it| (it * 2).min(AGAIN_AT_LAST))),
+            };
         }
     }
 
-    async fn take_in_members(&self, changing: &mut Changing) {
+    /// False where what has changed could not be put to work.
+    async fn take_in_members(&self, changing: &mut Changing) -> bool {
         let before = self.statistics().installed();
         let at_work = &before.plane.snapshot;
         let written = members::collapse(at_work);
@@ -109,7 +123,7 @@ impl Running {
             members
         });
         let Some(next) = next.filter(|next| next.groups != at_work.groups) else {
-            return;
+            return true;
         };
         if too_many > 0 {
             let counters: &ProcessCounters = before.plane.metrics.process();
@@ -121,10 +135,14 @@ impl Running {
         let next = (next, loaded, before.generation);
         let done = self.put_to_work(next, &sources, changing, Diagnostics::default());
         match done.await {
-            Ok(_) => changed.iter().for_each(Changed::tell),
+            Ok(_) => {
+                changed.iter().for_each(Changed::tell);
+                true
+            }
             Err(found) => {
                 let why = found.iter().next().map_or("", |it| it.message.as_str());
                 tracing::error!("addresses that have changed are not taken in: {why}");
+                false
             }
         }
     }

@@ -145,7 +145,7 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
 
 /// Addresses in the order in which they are tried: `first`, then the families in turns, the other one to begin with (RFC 8305
 /// section 4).
-fn in_turns(first: IpAddr, mut all: Vec<IpAddr>) -> Vec<IpAddr> {
+pub(crate) fn in_turns(first: IpAddr, mut all: Vec<IpAddr>) -> Vec<IpAddr> {
     all.retain(|ip| *ip != first);
     let (same, other): (Vec<IpAddr>, Vec<IpAddr>) = all
         .into_iter()

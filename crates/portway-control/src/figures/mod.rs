@@ -351,6 +351,7 @@ impl Statistics {
         // Who reads takes these first, and sees one or the other.
         let (mut recorder, mut zero) = (self.recorder(), self.zero());
         let before = self.installed();
+        recorder.goes_on(before.sums(), next.sums());
         recorder.proxies = known::rates(Some((&before, &recorder.proxies)), &next);
         *zero = known::zero((&before, &zero), &next);
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -395,7 +396,6 @@ impl Statistics {
         let mut recorder = self.recorder();
         let installed = self.installed();
         let (plane, metrics) = (&installed.plane, &installed.plane.metrics);
-        let (mut connections, mut handshakes, mut sent) = (0, 0, 0);
         for (proxy, rates) in installed.proxies.iter().zip(&mut recorder.proxies) {
             if let Some(listener) = proxy.listeners.first() {
                 let totals = metrics.listener_totals(*listener);
@@ -405,9 +405,6 @@ impl Statistics {
                     rates.connections.tell(&parts.state.connection_rate);
                     rates.requests.tell(&parts.state.request_rate);
                 }
-                connections += totals.connections;
-                handshakes += totals.tls_handshakes;
-                sent += totals.sent_bytes;
             }
             let Some(group) = proxy.group else { continue };
             rates
@@ -425,6 +422,7 @@ impl Statistics {
             }
             rates.up.look(installed.is_up(group), now);
         }
+        let [connections, handshakes, sent] = installed.sums();
         recorder.connections.look(connections, now);
         recorder.handshakes.look(handshakes, now);
         recorder.sent.look(sent, now);
@@ -476,7 +474,30 @@ impl Statistics {
     }
 }
 
+impl Recorder {
+    /// The sums of all listeners are those of others from now on.
+    fn goes_on(&mut self, before: [u64; 3], after: [u64; 3]) {
+        let rates = [&mut self.connections, &mut self.handshakes, &mut self.sent];
+        for (rate, (before, after)) in rates.into_iter().zip(before.into_iter().zip(after)) {
+            rate.moved(before, after);
+        }
+    }
+}
+
 impl Installed {
+    /// Connections, TLS handshakes and bytes to clients of all listeners so far.
+    fn sums(&self) -> [u64; 3] {
+        let mut sums = [0; 3];
+        let listeners = self.proxies.iter().filter_map(|it| it.listeners.first());
+        for listener in listeners {
+            let totals = self.plane.metrics.listener_totals(*listener);
+            sums[0] += totals.connections;
+            sums[1] += totals.tls_handshakes;
+            sums[2] += totals.sent_bytes;
+        }
+        sums
+    }
+
     /// True where a target of the group takes traffic.
     pub(crate) fn is_up(&self, group: usize) -> bool {
         let targets = self.targets.get(group);

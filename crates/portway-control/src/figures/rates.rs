@@ -23,6 +23,19 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// One whose total is so much already, which came at another time.
+    pub(crate) fn begun(total: u64) -> Self {
+        Self {
+            total,
+            ..Self::default()
+        }
+    }
+
+    /// Its total is the sum of others from now on, which was `before` and is `after`.
+    pub(crate) fn moved(&mut self, before: u64, after: u64) {
+        self.total = self.total.saturating_add(after).saturating_sub(before);
+    }
+
     /// A second is over; the total is `total` now.
     pub(crate) fn look(&mut self, total: u64, now: Instant) {
         self.before = total.saturating_sub(self.total);
@@ -92,5 +105,11 @@ mod tests {
         assert_eq!(rate.idle(14, at(4000)), Some(Duration::from_secs(2)));
         rate.forget();
         assert_eq!(rate.most(15), 1);
+        rate.moved(15, 1000);
+        assert_eq!((rate.now(1001, since(0)), rate.most(1001)), (2, 2));
+        let mut rate = Rate::begun(1000);
+        assert_eq!((rate.now(1002, since(0)), rate.most(1002)), (2, 2));
+        rate.look(1003, at(5000));
+        assert_eq!(rate.most(1003), 3);
     }
 }

@@ -273,6 +273,14 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// What this one has is free for others that share none: it is no more.
+    pub(crate) fn forget(&self, target: &Arc<TargetState>) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|it| it.by.as_ptr() != Arc::as_ptr(target));
+    }
+}
+
 impl Drop for Asked {
     fn drop(&mut self) {
         self.task.abort();

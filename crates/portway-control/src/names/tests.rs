@@ -194,6 +194,11 @@ async fn targets_that_share_none_have_an_address_each() {
     // Who is no more leaves his.
     drop(b);
     assert_eq!(choose(&a, Take::Distinct), "127.0.0.3");
+    // So does who has left the configuration, whoever is served there still.
+    let d = target();
+    assert_eq!(choose(&d, Take::Distinct), "");
+    asked.forget(&a);
+    assert_eq!(choose(&d, Take::Distinct), "127.0.0.3");
 }
 
 #[tokio::test]

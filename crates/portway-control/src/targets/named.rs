@@ -28,6 +28,13 @@ impl WatchedTarget {
         self.naming().asked.clone()
     }
 
+    /// The address that it has is free for those that share its name: it is no more, or asks somebody else.
+    pub(crate) fn gives_its_address_up(&self) {
+        if let Some(asked) = self.asked() {
+            asked.forget(&self.state);
+        }
+    }
+
     /// True where that was said already.
     pub(crate) fn is_unresolved_because(&self, why: &str) -> bool {
         self.naming().why.as_deref() == Some(why)

@@ -95,7 +95,11 @@ impl NextTargets {
 
     /// Puts them to work: until here nothing has changed of what is. To be called once nobody looks after those that are left.
     pub(crate) fn settle(&self) {
+        self.gone.iter().for_each(|it| it.gives_its_address_up());
         for (before, next) in &self.became.all {
+            if before.target.resolve.resolver != next.target.resolve.resolver {
+                before.gives_its_address_up();
+            }
             next.goes_on_as(before);
         }
         settle_all(&self.strangers());

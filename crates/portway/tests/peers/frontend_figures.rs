@@ -1,5 +1,7 @@
 //! What rules of one frontend ask of another by its name: connections and rates, as with HAProxy.
 
+use crate::drain::{haproxys, say};
+use crate::echo::Echo;
 use crate::stage::Client;
 use crate::support::{Scene, eventually, free_port};
 
@@ -121,4 +123,38 @@ fn entries_tell_how_long_they_are_kept_and_idle_as_with_haproxy() {
         assert!((54_900..=55_100).contains(&(expires + idle)), "{some:?}");
     }
     portway.stop();
+}
+
+/// What was counted goes on under another name; that it came at once does not follow.
+#[test]
+fn another_name_makes_no_rate_of_what_was_counted() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let stage = haproxys(web, &[one.port]);
+    let text = stage.scene.read("web.toml");
+    let column = |row: &str, nth: usize| -> u64 {
+        let all = say(&stage, "show stat");
+        let line = all.lines().find(|it| it.starts_with(row));
+        let line = line.unwrap_or_else(|| panic!("{row}: {all}"));
+        line.split(',').nth(nth).unwrap().parse().unwrap()
+    };
+    for _ in 0..30 {
+        assert_eq!(Client::new(web).ask("/"), "one");
+    }
+    let (total, most, most_requests) = (7, 35, 47);
+    let before = ["fe,FRONTEND,", "be,a,"].map(|row| column(row, total));
+    assert!(before[0] >= 30 && before[1] == 30, "{before:?}");
+    for (name, is_cleared) in [("x", false), ("y", true)] {
+        let listens = format!("frontend {name}\n");
+        let text = text.replace("frontend fe\n", &listens);
+        stage.becomes(&text.replace("server a ", &format!("server {name} ")));
+        let front = format!("{name},FRONTEND,");
+        let back = format!("be,{name},");
+        assert_eq!(column(&front, most), 0);
+        assert_eq!(column(&front, most_requests), 0);
+        assert_eq!(column(&back, most), 0);
+        let counted = [&front, &back].map(|row| column(row, total));
+        assert_eq!(counted, if is_cleared { [0, 0] } else { before });
+        say(&stage, "clear counters all");
+    }
 }

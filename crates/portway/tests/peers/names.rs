@@ -339,6 +339,31 @@ fn every_address_is_a_target_that_joins_and_drains() {
 }
 
 #[test]
+fn members_that_could_not_be_taken_in_are_tried_again() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    server.say_addresses("app.test", &["127.0.0.2"]);
+    let scene = Scene::new();
+    let folder = scene.path("sockets");
+    std::fs::create_dir(&folder).unwrap();
+    let unix = format!(
+        "[listener.unix]\nbind = 'unix:{}'\nforward = 'app'\n",
+        folder.join("s").display()
+    );
+    let stage = Stage::with(scene, &(members(web, port, &server, "") + &unix), &[]);
+    until_targets(&stage, port, &[2]);
+    // There is no place for the socket's file.
+    std::fs::remove_dir_all(&folder).unwrap();
+    server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+    eventually("it fails", || {
+        let log = stage.portway.process.log();
+        log.contains("are not taken in").then_some(())
+    });
+    std::fs::create_dir(&folder).unwrap();
+    until_targets(&stage, port, &[2, 3]);
+    stage.portway.stop();
+}
+
+#[test]
 fn members_come_late_and_dead_ones_cost_no_request() {
     let (web, port, server) = (free_port(), same_port(), NameServer::start());
     Echo::start_at(Ipv4Addr::new(127, 0, 0, 3), port, "three");

@@ -8,7 +8,7 @@ use portway_testkit::names::{NameServer, Says};
 use crate::control_changes::Both;
 use crate::echo::Echo;
 use crate::names::same_port;
-use crate::stage::{Client, server};
+use crate::stage::{Client, Stage, server};
 use crate::support::{Scene, eventually, free_port};
 
 /// Servers of a template, which share the addresses of a name, and one that has the first of another.
@@ -145,4 +145,36 @@ fn orders_do_not_give_servers_an_address_as_with_haproxy() {
     answers("/rests", "two");
     server.say_addresses("late.test", &["127.0.0.2"]);
     answers("/", "two");
+}
+
+#[test]
+fn addresses_of_servers_that_are_gone_are_free_for_those_that_come() {
+    let (port, web, server) = (same_port(), free_port(), NameServer::start());
+    for (last, name) in [(2, "two"), (3, "three")] {
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, last), port, name);
+    }
+    server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+    let text = |prefix: &str| {
+        format!(
+            "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
+             resolvers names\n  nameserver one {}\n  timeout resolve 300ms\n  timeout retry 200ms\n\
+             listen app\n  bind 127.0.0.1:{web}\n  balance roundrobin\n\
+             \x20 server-template {prefix} 1-2 app.test:{port} resolvers names resolve-prefer ipv4 init-addr none\n",
+            server.address()
+        )
+    };
+    let stage = Stage::of_file(Scene::new(), "haproxy.cfg", &text("s"), &[]);
+    let all = BTreeSet::from(["two", "three"].map(str::to_owned));
+    // They keep those that they are connected to.
+    let mut stay = [(); 2].map(|()| Client::new(web));
+    let stay_with = |stay: &mut [Client; 2]| -> BTreeSet<String> {
+        stay.iter_mut().map(|it| it.ask("/")).collect()
+    };
+    assert_eq!(stay_with(&mut stay), all);
+    for prefix in ["t", "u"] {
+        stage.becomes(&text(prefix));
+        assert_eq!(who(web, "/"), all, "{prefix}");
+        assert_eq!(stay_with(&mut stay), all);
+    }
+    stage.portway.stop();
 }
