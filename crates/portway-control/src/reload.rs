@@ -481,6 +481,7 @@ impl Running {
             Diagnostic::error(Code::Install, Span::NONE, message)
         })?;
         bound.put_in_place()?;
+        threads.logs.look_names_up();
         let files = std::mem::take(&mut bound.files);
         let wanted = unix_paths(snapshot);
         let is_wanted = |path: &Path| wanted.contains(&path);

@@ -1,17 +1,20 @@
 //! What listeners ask of Portway itself, for whoever answers; and who may ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portway_core::password;
 use portway_core::stick::Table;
 pub use portway_dialects::haproxy::COUNTER_WORDS;
 pub use portway_model::expression::{Counter, StoredCounter};
 pub use portway_model::settings::{ControlLevel, KeyType};
-use portway_model::snapshot::UserlistId;
+pub use portway_model::snapshot::UserlistId;
 use portway_model::stage::Resolved;
+use portway_telemetry::metrics::Limit;
+use tokio::time::timeout;
 
+use portway_dataplane::service::ANSWER_TIMEOUT;
 pub use portway_dataplane::service::{ServiceAnswer, ServiceCall};
 
 use crate::install::Running;
@@ -48,15 +51,33 @@ impl Running {
         self.statistics().installed().certificates.clone()
     }
 
-    /// True where an Authorization field (Basic) is that of a user of the list.
-    pub fn knows_user(&self, users: UserlistId, authorization: Option<&[u8]>) -> bool {
+    /// Whether an Authorization field (Basic) of somebody at `client` is that of a user of the list; `None`: as many passwords
+    /// wait to be checked as may, or that takes too long.
+    pub async fn knows_user(
+        &self,
+        users: UserlistId,
+        authorization: Option<&[u8]>,
+        client: IpAddr,
+    ) -> Option<bool> {
         let Some((name, password)) = authorization.and_then(credentials) else {
-            return false;
+            return Some(false);
         };
         let snapshot = self.snapshot();
         let list = snapshot.userlists.get(users.index());
         let user = list.and_then(|list| list.users.iter().find(|user| user.name == name));
-        user.is_some_and(|user| password::is_right(&user.password, password.as_bytes()))
+        let Some(user) = user else {
+            return Some(false);
+        };
+        let checked = self
+            .process
+            .is_password((users, user), password.as_bytes(), client);
+        let right = timeout(ANSWER_TIMEOUT, checked).await.ok().flatten();
+        if right.is_none() {
+            let installed = self.statistics().installed();
+            let counters = installed.plane.metrics.process();
+            counters.limit_reached(Limit::PasswordChecks);
+        }
+        right
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::digest::Proof;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::live::ProcessState;
 use crate::passwords::{Digest, Known, PATIENCE, Question, Reply};
 use crate::record::limit_reached;
 use crate::stream::Stream;
@@ -17,6 +18,7 @@ use portway_model::snapshot::{User, Userlist, UserlistId};
 use portway_telemetry::metrics::Limit;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -73,10 +75,7 @@ impl Credentials {
         if !password::takes_long(&user.password) || self.at_once.get() {
             return password::is_right(&user.password, &given).then_some(user);
         }
-        // Everything that the answer depends on: it holds for another configuration too.
-        let list_id = id.0.to_be_bytes();
-        let digest =
-            password::fingerprint(&user.password, [&list_id, user.name.as_bytes(), &given]);
+        let digest = digest((id, user), &given);
         let answered = checks.answers.iter().find(|(it, _)| *it == digest);
         let right = answered.map(|(_, right)| *right);
         match right.or_else(|| self.known.borrow().answer(&digest)) {
@@ -92,6 +91,33 @@ impl Credentials {
                 None
             }
         }
+    }
+}
+
+/// Everything that the answer depends on: it holds for another configuration too.
+fn digest((id, user): (UserlistId, &User), given: &[u8]) -> Digest {
+    let list_id = id.0.to_be_bytes();
+    password::fingerprint(&user.password, [&list_id, user.name.as_bytes(), given])
+}
+
+impl ProcessState {
+    /// Whether this is the password of a user of the list, for somebody at `source` whom no worker serves now; `None`: as many
+    /// wait to be checked as may. Threads and what is remembered are those of workers.
+    pub async fn is_password(
+        &self,
+        (id, user): (UserlistId, &User),
+        given: &[u8],
+        source: IpAddr,
+    ) -> Option<bool> {
+        if !password::takes_long(&user.password) {
+            return Some(password::is_right(&user.password, given));
+        }
+        let question = Question {
+            digest: digest((id, user), given),
+            password: user.password.clone(),
+            given: given.to_vec(),
+        };
+        self.passwords.answer(question, source).await
     }
 }
 

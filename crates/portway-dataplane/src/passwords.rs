@@ -129,6 +129,15 @@ impl Passwords {
         Reply::Later(later)
     }
 
+    /// The same for one who can wait; `None`: too many wait.
+    pub(crate) async fn answer(&self, question: Question, source: IpAddr) -> Option<bool> {
+        match self.ask(question, source) {
+            Reply::Known(right) => Some(right),
+            Reply::Later(answer) => answer.await.ok(),
+            Reply::Refused => None,
+        }
+    }
+
     /// Starts one thread more where there may be one; false where there is none at all.
     fn has_threads(&self, state: &mut State) -> bool {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);

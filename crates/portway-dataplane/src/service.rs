@@ -20,6 +20,7 @@ use portway_telemetry::record::FaultCode;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct ServiceCall {
     pub listener: ListenerId,
     /// The target group whose rules say so; `None`: the listener's do.
     pub group: Option<GroupId>,
+    /// Who asks.
+    pub client: IpAddr,
     /// The method as received.
     pub method: Box<[u8]>,
     /// Path and query as received, from the first slash.
@@ -207,6 +210,7 @@ fn call(x: &Exchange<'_>, asked: Asked) -> (ServiceCall, oneshot::Receiver<Servi
         may_change: asked.may_change,
         listener: x.connection.listener,
         group: x.attempt.group,
+        client: x.client,
         method: head.method_bytes(arena).into(),
         target: target.into(),
         authorization: x.received(Known::Authorization).map(Into::into),

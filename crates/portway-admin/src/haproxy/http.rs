@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use portway_control::figures::{Figures, ProxyFigures};
 use portway_control::install::Running;
-use portway_control::services::{Service, ServiceAnswer, ServiceCall, StatsPage};
-
+use portway_control::services::{Service, ServiceAnswer, ServiceCall, StatsPage, UserlistId};
 use tokio::task::JoinSet;
 
 use super::action::{Action, Carried};
@@ -21,35 +20,90 @@ pub(crate) async fn serve(running: Arc<Running>) {
     let Some(mut calls) = running.service_calls() else {
         return;
     };
-    let mut changes = JoinSet::new();
+    let mut waiting = JoinSet::new();
     while let Some(call) = calls.recv().await {
-        while changes.try_join_next().is_some() {}
-        if &*call.method == b"POST" && call.may_change {
+        while waiting.try_join_next().is_some() {}
+        if may_wait(&call) {
             let running = running.clone();
-            changes.spawn(async move { change_and_answer(&running, call).await });
+            waiting.spawn(async move { wait_and_answer(&running, call).await });
         } else {
-            reply(&running, call);
+            reply(call, |call| answer(&running, call));
         }
     }
     // What has begun is finished.
-    while changes.join_next().await.is_some() {}
+    while waiting.join_next().await.is_some() {}
 }
 
-/// Others are answered while this waits.
-async fn change_and_answer(running: &Running, call: ServiceCall) {
+/// Its password takes a while to check, or it has its turn to change something: others are answered meanwhile.
+fn may_wait(call: &ServiceCall) -> bool {
+    users(call).is_some() || changes(call)
+}
+
+fn changes(call: &ServiceCall) -> bool {
+    &*call.method == b"POST" && call.may_change
+}
+
+/// Who may see the page.
+fn users(call: &ServiceCall) -> Option<UserlistId> {
+    match &call.service {
+        Service::Metrics => None,
+        Service::Stats(page) => page.users,
+    }
+}
+
+async fn wait_and_answer(running: &Running, call: ServiceCall) {
+    if let Some(refused) = refused(running, &call).await {
+        return reply(call, |_| refused);
+    }
+    if !changes(&call) {
+        return reply(call, |call| answer(running, call));
+    }
     match running.may_change().await {
-        Ok(_may) => reply(running, call),
+        Ok(_may) => reply(call, |call| answer(running, call)),
         Err(process) => {
             let says = format!("Process {process} has taken over meanwhile: ask again.");
-            let _ = call.reply.send(error(503, "Service Unavailable", &says));
+            reply(call, |_| error(503, "Service Unavailable", &says));
         }
     }
 }
 
-fn reply(running: &Running, call: ServiceCall) {
-    let answer = answer(running, &call);
+fn reply(call: ServiceCall, answer: impl FnOnce(&ServiceCall) -> ServiceAnswer) {
+    let answer = answer(&call);
     // Whoever asked may have gone.
     let _ = call.reply.send(answer);
+}
+
+/// What is said to one who may not see the page, or of whom that cannot be found out now.
+async fn refused(running: &Running, call: &ServiceCall) -> Option<ServiceAnswer> {
+    let Service::Stats(page) = &call.service else {
+        return None;
+    };
+    let authorization = call.authorization.as_deref();
+    match running
+        .knows_user(page.users?, authorization, call.client)
+        .await
+    {
+        Some(true) => None,
+        Some(false) => Some(unauthorized(page)),
+        None => {
+            let says = "Too many passwords wait to be checked: ask again.";
+            let mut answer = error(503, "Service Unavailable", says);
+            answer.fields.push(("retry-after", "1".to_owned()));
+            Some(answer)
+        }
+    }
+}
+
+fn unauthorized(page: &StatsPage) -> ServiceAnswer {
+    let mut answer = error(
+        401,
+        "Unauthorized",
+        "You need a valid user and password to access this content.",
+    );
+    let realm = page.realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let challenge = format!("Basic realm=\"{realm}\"");
+    answer.fields.push(("www-authenticate", challenge));
+    answer
 }
 
 fn answer(running: &Running, call: &ServiceCall) -> ServiceAnswer {
@@ -71,19 +125,6 @@ fn metrics(running: &Running, target: &str) -> ServiceAnswer {
 }
 
 fn stats(running: &Running, call: &ServiceCall, page: &StatsPage, target: &str) -> ServiceAnswer {
-    if let Some(users) = page.users
-        && !running.knows_user(users, call.authorization.as_deref())
-    {
-        let mut answer = error(
-            401,
-            "Unauthorized",
-            "You need a valid user and password to access this content.",
-        );
-        let realm = page.realm.replace('\\', "\\\\").replace('"', "\\\"");
-        let challenge = format!("Basic realm=\"{realm}\"");
-        answer.fields.push(("www-authenticate", challenge));
-        return answer;
-    }
     let address = match &page.uri_prefix {
         Some(prefix) => prefix.as_str(),
         None => target.split([';', '?']).next().unwrap_or_default(),

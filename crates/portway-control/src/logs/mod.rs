@@ -314,7 +314,8 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
             {
                 let message =
                     format!("{whose}: could not resolve the address of its log `{host}`: {error}");
-                let help = "nothing is logged there until the name resolves";
+                let help =
+                    "Portway begins to log there, and so to serve, only where the name resolves";
                 found.push(Diagnostic::warning(Code::Install, span, message).help(help));
             }
             if let LogDestination::File(file) = destination
@@ -415,6 +416,17 @@ impl LogWriters {
         self.reopeners.push(reopener);
         self.threads.push((sender, thread));
         Ok(())
+    }
+
+    /// Names of servers are looked up again.
+    pub fn look_names_up(&self) {
+        let is_of_server = |sender: &LogSender| {
+            let mut known = self.known.0.iter();
+            known.any(|((place, _), (it, _))| place.is_server() && it.is_of(sender))
+        };
+        let of_servers = self.reopeners.iter();
+        let of_servers = of_servers.filter(|it| is_of_server(&it.sender));
+        of_servers.for_each(Reopener::reopen);
     }
 
     /// Lets those writers end that nobody sends to any more: each writes what is left and closes its destination.

@@ -13,9 +13,10 @@ use portway_model::traces::Traces;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,11 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// True for a server.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self, Place::Udp(..) | Place::Tcp(..))
+    }
+
     /// The place of a destination; relative files lie beside the text that names them.
     pub(super) fn of(to: &LogDestination, sources: &Sources, span: Span) -> Self {
         let syslog = match to {
@@ -133,10 +139,13 @@ impl Output {
         matches!(self.writer, Writer::Collector(_))
     }
 
-    /// Opens a file by its path again; the old one stays where that fails.
+    /// Opens a file by its path again; the old one stays where that fails. The name of a server is looked up again.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        if let Place::File(path) = &self.place {
-            self.writer = Writer::Stream(Lines::to(append_to(path)?));
+        match (&mut self.writer, &self.place) {
+            (writer, Place::File(path)) => *writer = Writer::Stream(Lines::to(append_to(path)?)),
+            (Writer::Udp(udp), _) => udp.server.look_again(),
+            (Writer::Tcp(tcp, _), _) => tcp.server.look_again(),
+            _ => {}
         }
         Ok(())
     }
@@ -253,12 +262,9 @@ impl Writer {
             Place::Stderr => Writer::Stream(Lines::to(io::stderr())),
             Place::File(path) => Writer::Stream(Lines::to(append_to(path)?)),
             Place::Descriptor(number) => Writer::Stream(Lines::to(descriptor(*number)?)),
-            Place::Udp(host, port) => {
-                let to = resolve(host, *port)?;
-                Writer::Udp(Udp::new(to))
-            }
+            Place::Udp(host, port) => Writer::Udp(Udp::new(Server::new(host, *port)?)),
             Place::Tcp(host, port, framing) => {
-                Writer::Tcp(Tcp::new(resolve(host, *port)?), *framing)
+                Writer::Tcp(Tcp::new(Server::new(host, *port)?), *framing)
             }
             Place::Collector(traces, node) => {
                 let collector = Collector::new(Traces::clone(traces), node)?;
@@ -272,6 +278,50 @@ impl Writer {
                 Writer::Unix(socket, path.clone())
             }
         })
+    }
+}
+
+/// A server of syslog, by its name.
+struct Server {
+    host: String,
+    port: u16,
+    to: SocketAddr,
+    /// Its name is looked up again.
+    looks: Option<Receiver<io::Result<SocketAddr>>>,
+}
+
+impl Server {
+    fn new(host: &str, port: u16) -> io::Result<Self> {
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            to: resolve(host, port)?,
+            looks: None,
+        })
+    }
+
+    /// Where it is, as far as that is known.
+    fn now(&mut self) -> SocketAddr {
+        match self.looks.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Ok(to))) => (self.to, self.looks) = (to, None),
+            // The last address holds where the name does not resolve now.
+            Some(Ok(Err(_)) | Err(TryRecvError::Disconnected)) => self.looks = None,
+            Some(Err(TryRecvError::Empty)) | None => {}
+        }
+        self.to
+    }
+
+    /// Has its name looked up again, on a thread of its own: that may take long, and nothing that is written waits for it.
+    fn look_again(&mut self) {
+        if self.looks.is_some() || self.host.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        let (host, port) = (self.host.clone(), self.port);
+        let (found, looks) = channel();
+        let thread = thread::Builder::new().name("portway-log-name".to_owned());
+        // Who has asked may have ended since. Without a thread it is tried another time.
+        let looking = thread.spawn(move || drop(found.send(resolve(&host, port))));
+        self.looks = looking.is_ok().then_some(looks);
     }
 }
 
@@ -308,19 +358,29 @@ pub(super) fn unwritable(place: &Place, error: &io::Error) -> String {
 /// What sends to a syslog server over UDP. Its socket is connected: so the system tells of a port that nobody listens on, which the
 /// server's machine answers to one message, when the next is sent.
 struct Udp {
+    server: Server,
+    /// Where it sends to.
     to: SocketAddr,
     /// Another one is made after an error: this machine may have come to have another address.
     socket: Option<UdpSocket>,
 }
 
 impl Udp {
-    fn new(to: SocketAddr) -> Self {
-        Self { to, socket: None }
+    fn new(server: Server) -> Self {
+        Self {
+            to: server.to,
+            server,
+            socket: None,
+        }
     }
 
     /// The error says how many messages were lost, as far as the network tells; those of before that it tells of only now are
     /// among them.
     fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
+        let to = self.server.now();
+        if to != self.to {
+            (self.to, self.socket) = (to, None);
+        }
         let (mut lost, mut last) = (0, None);
         let mut note = |error| {
             lost += 1;
@@ -378,16 +438,16 @@ impl Udp {
 
 /// A stream to a syslog server, made when there is something to send.
 struct Tcp {
-    to: SocketAddr,
+    server: Server,
     stream: Option<TcpStream>,
     /// No attempt to connect before this.
     not_before: Instant,
 }
 
 impl Tcp {
-    fn new(to: SocketAddr) -> Self {
+    fn new(server: Server) -> Self {
         Self {
-            to,
+            server,
             stream: None,
             not_before: Instant::now(),
         }
@@ -447,7 +507,10 @@ impl Tcp {
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.not_before = now + TCP_PAUSE;
-        let stream = TcpStream::connect_timeout(&self.to, TCP_PATIENCE)?;
+        let to = self.server.now();
+        // It may have moved.
+        let stream = TcpStream::connect_timeout(&to, TCP_PATIENCE)
+            .inspect_err(|_| self.server.look_again())?;
         stream.set_write_timeout(Some(TCP_PATIENCE))?;
         Ok(stream)
     }
@@ -471,4 +534,67 @@ fn has_ended(stream: &TcpStream) -> bool {
     let waits = matches!(&looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
     let data = matches!(looked, Ok(bytes) if bytes > 0);
     stream.set_nonblocking(false).is_err() || !(waits || data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// A server that was somewhere else when its name was looked up.
+    fn moved(port: u16) -> Server {
+        let mut server = Server::new("localhost", port).unwrap();
+        server.to.set_port(1);
+        server
+    }
+
+    fn here() -> SocketAddr {
+        resolve("localhost", 0).unwrap()
+    }
+
+    fn output(place: Place, writer: Writer) -> Output {
+        Output { place, writer }
+    }
+
+    fn one() -> Messages<'static> {
+        Messages {
+            bytes: b"one\n",
+            ends: &[4],
+        }
+    }
+
+    #[test]
+    fn a_server_over_tcp_that_has_moved_is_found() {
+        let listener = TcpListener::bind(here()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let place = Place::Tcp("localhost".to_owned(), port, SyslogFraming::LineFeed);
+        let tcp = Tcp::new(moved(port));
+        let mut output = output(place, Writer::Tcp(tcp, SyslogFraming::LineFeed));
+        let begun = Instant::now();
+        let over = |_: &io::Error| begun.elapsed() > Duration::from_secs(30);
+        assert!(output.write(&one(), over).is_ok());
+        drop(output);
+        let mut text = String::new();
+        let mut stream = listener.accept().unwrap().0;
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\n");
+    }
+
+    #[test]
+    fn a_server_over_udp_that_has_moved_is_found() {
+        let receiver = UdpSocket::bind(here()).unwrap();
+        let patience = Duration::from_millis(20);
+        receiver.set_read_timeout(Some(patience)).unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let place = Place::Udp("localhost".to_owned(), port);
+        let mut output = output(place, Writer::Udp(Udp::new(moved(port))));
+        output.reopen().unwrap();
+        let mut buffer = [0; 9];
+        let came = (0..1000).find_map(|_| {
+            let _ = output.write(&one(), |_| true);
+            receiver.recv(&mut buffer).ok()
+        });
+        assert_eq!(came, Some(4));
+    }
 }

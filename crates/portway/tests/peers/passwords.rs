@@ -108,3 +108,35 @@ fn those_who_guess_delay_only_themselves() {
     sign_in(&mut wrong[0], "wrong0");
     assert!(wrong[0].answer().starts_with("http/1.1 401 "));
 }
+
+/// Control has one thread: no password of the page may hold it up.
+#[test]
+fn passwords_of_the_page_of_statistics_wait_as_others_do() {
+    let web = free_port();
+    let text = format!(
+        "[process]\nworkers = 1\n\
+         [listener.web]\nbind = '127.0.0.1:{web}'\nforward = 'app'\n\
+         [[listener.web.rule]]\nwhen = 'PathPrefix(`/admin`)'\n\
+         service = {{ stats = {{ uri_prefix = '/admin', users = 'staff' }} }}\n\
+         [userlist.staff]\nusers = {{ anna = '{HASH}' }}\n{}",
+        group("app", &[1])
+    );
+    let stage = Stage::new(&text);
+    let mut signed_in = Client::new(web);
+    sign_in(&mut signed_in, "right");
+    assert!(signed_in.answer().starts_with("http/1.1 200 "));
+    let mut wrong: Vec<Client> = (0..2 * WAITING + 2).map(|_| Client::new(web)).collect();
+    for (number, client) in wrong.iter_mut().enumerate() {
+        sign_in(client, &format!("wrong{number}"));
+    }
+    // What is known is known.
+    sign_in(&mut signed_in, "right");
+    assert!(signed_in.answer().starts_with("http/1.1 200 "));
+    let answers: Vec<String> = wrong.iter_mut().map(Client::answer).collect();
+    let of = |start: &str| answers.iter().filter(|it| it.starts_with(start)).count();
+    let (wrong, busy) = (of("http/1.1 401 "), of("http/1.1 503 "));
+    assert!(wrong >= WAITING && busy > 0, "{answers:?}");
+    assert_eq!(wrong + busy, answers.len(), "{answers:?}");
+    let reached = stage.metric("portway_limit_reached_total{limit=\"password_checks\"} ");
+    assert_eq!(reached, busy.to_string());
+}
