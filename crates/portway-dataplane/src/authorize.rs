@@ -16,8 +16,8 @@ use crate::stream::Stream;
 use crate::subrequest::{self, Ask, Reply};
 use portway_core::evaluate::{Facts, write_header_value, write_target};
 use portway_core::http1::{
-    BodyLength, Known, KnownSet, Method, Version, copy_end_to_end, write_content_length,
-    write_field, write_request_line,
+    BodyLength, HOP_BY_HOP, Known, KnownSet, Method, Version, copy_end_to_end,
+    write_content_length, write_field, write_request_line,
 };
 use portway_model::action::is_of_connection;
 use portway_model::alike::is_alike;
@@ -164,7 +164,7 @@ fn question(x: &Exchange<'_>, asked: &Authorize<Resolved>, body: &[u8]) -> Vec<u
                 .into_iter()
                 .filter(|it| *it != Known::XForwardedPort || !keeps(x, asked));
             let drop = drop.chain(known.filter(|it| *it != Known::Other));
-            let drop = drop.fold(KnownSet::EMPTY, KnownSet::with);
+            let drop = drop.fold(HOP_BY_HOP, KnownSet::with);
             let edits = &x.scratch.request_edits;
             edits.write_but(x.request().fields(), x.arena(), (drop, is_own), &mut out);
         }
@@ -378,7 +378,7 @@ fn answer(asked: &Authorize<Resolved>, reply: &Reply) -> Answer {
         body: Body::Made(reply.body().to_vec()),
         ..Answer::default()
     };
-    let mut drop = portway_core::http1::HOP_BY_HOP.with(Known::ContentLength);
+    let mut drop = HOP_BY_HOP.with(Known::ContentLength);
     let location = fields.value(Known::Location, arena);
     if asked.location_base.is_some() && location.is_some() {
         drop = drop.with(Known::Location);

@@ -232,8 +232,9 @@ pub(crate) async fn wait(
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                // It may be only the time to look at the rate again.
-                if rate.is_none() || now >= until || deadline::left(x) == Some(Duration::ZERO) {
+                // It may be only the time to look at the rate again; one that is cut off stays expired.
+                let over = now >= until || deadline::left(x) == Some(Duration::ZERO);
+                if rate.is_none() || over || x.connection.timer.is_cut_off() {
                     return Err(Fault::client_timeout());
                 }
             }

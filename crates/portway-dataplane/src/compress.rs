@@ -317,13 +317,15 @@ fn vary(x: &mut Exchange<'_>) {
     edits.add(b"Vary", |value| value.extend_from_slice(b"Accept-Encoding"));
 }
 
-/// Says the coding, and takes away what holds of the bytes before it.
+/// Says the coding, and takes away what holds of the bytes before it (RFC 9530 §2 and §3, RFC 3230 §4.3.2).
 fn fields_of(x: &mut Exchange<'_>, coding: ContentCoding) {
     let edits = &mut x.scratch.response_edits;
     for name in [
         b"Content-Encoding".as_slice(),
         b"Accept-Ranges",
         b"Content-Digest",
+        b"Repr-Digest",
+        b"Digest",
         b"Content-MD5",
     ] {
         edits.remove(name);

@@ -147,10 +147,11 @@ pub(crate) async fn connect(
         Some(link) => link,
         None => {
             let opening = open_in_time(connection, all, wanted.target, &way);
+            let began = Instant::now();
             // Boxed because most exchanges use a pooled connection, and every one would carry it along.
             let opened = Box::pin(opening).await;
             if matches!(&opened, Err(error) if !scarce::is_of_ours(error)) {
-                state.saw(Seen::NotConnected);
+                state.saw(Seen::NotConnected, || began.elapsed());
             }
             let (stream, at) = opened?;
             // Another address may have answered: the connection serves who asks for that one.
@@ -158,7 +159,7 @@ pub(crate) async fn connect(
             pool.opened(stream, way, connection.worker.timers.now_short())
         }
     };
-    state.saw(Seen::Connected);
+    state.saw(Seen::Connected, || Duration::ZERO);
     Ok(Upstream {
         link,
         reused,

@@ -15,6 +15,7 @@ use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::client_hello::SessionId;
 use portway_core::evaluate::{Fetched, TlsFacts};
+use portway_core::http1::{HOP_BY_HOP, HOP_BY_HOP_BUT_PROXY, KnownSet};
 use portway_core::priority::Priority;
 use portway_core::proxy_protocol::Parts;
 use portway_core::stick::Event;
@@ -409,6 +410,15 @@ impl Connection {
     pub(crate) fn lenient_heads(&self) -> bool {
         let configured = self.generation.plane.listener(self.listener);
         configured.is_some_and(|(listener, _)| listener.lenient_heads)
+    }
+
+    /// The fields of a head that end here. Files of HAProxy stand before proxies, too, whose authentication passes there.
+    #[inline]
+    pub(crate) fn hop_by_hop(&self) -> KnownSet {
+        match self.lenient_heads() {
+            true => HOP_BY_HOP_BUT_PROXY,
+            false => HOP_BY_HOP,
+        }
     }
 
     /// The client's connection is closed after the response to this request.

@@ -111,7 +111,8 @@ pub(crate) fn begin_attempt(x: &Exchange<'_>, timeouts: &GroupTimeouts) {
 pub(crate) fn connected(x: &Exchange<'_>, timeouts: &GroupTimeouts) {
     let deadlines = &x.scratch.deadlines;
     let bodiless = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
-    if deadlines.attempt.get() == NEVER || bodiless {
+    // All of one that is held is here: nobody waits for the client.
+    if deadlines.attempt.get() == NEVER || bodiless || x.scratch.body_limits.held {
         return;
     }
     let time = x.scratch.timeouts.attempt.or(timeouts.attempt);

@@ -3,9 +3,7 @@
 //! A field is changed by dropping all of its name from what was received and adding what shall be there. Texts lie
 //! in one arena that is used again by the next exchange.
 
-use portway_core::http1::{
-    Field, FieldList, HOP_BY_HOP, Known, KnownSet, copy_end_to_end_but, write_field,
-};
+use portway_core::http1::{Field, FieldList, Known, KnownSet, copy_end_to_end_but, write_field};
 use std::ops::{ControlFlow, Range};
 
 /// Changes to the fields of one head.
@@ -170,7 +168,8 @@ impl FieldEdits {
         }
     }
 
-    /// Writes the fields that go on: those received without `drop` and what rules dropped, then those added.
+    /// Writes the fields that go on: those received without `drop`, in which are those of the hop, and without what rules
+    /// dropped; then those added.
     pub(crate) fn write(
         &self,
         fields: &FieldList,
@@ -192,7 +191,7 @@ impl FieldEdits {
         let drop = self
             .dropped_known
             .iter()
-            .fold(HOP_BY_HOP.union(drop), |set, known| set.with(*known));
+            .fold(drop, |set, known| set.with(*known));
         let leaves_out = |name: &[u8]| self.drops(Known::Other, name) || unwanted(name);
         copy_end_to_end_but(fields, arena, drop, leaves_out, out);
         for field in &self.added {

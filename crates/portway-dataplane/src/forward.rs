@@ -82,6 +82,7 @@ async fn respond(
     let (mut response, head_len) =
         final_head(x, downstream, &mut upstream, upload, patience).await?;
     let came = came(x);
+    x.ledger.response_head = Some(came);
     if let Some(why) = tried_again(x, &response) {
         let parts = (&mut upstream, &mut *upload);
         let answer = (response, head_len);
@@ -89,7 +90,6 @@ async fn respond(
         let kept = Box::pin(unless_set_aside(x, downstream, parts, answer, (why, came)));
         response = kept.await?;
     }
-    x.ledger.response_head = Some(came);
     let mut framing = begin(x, upload, (response, head_len))?;
     if has_page(x) {
         leave(x, upstream, upload, &framing, head_len);
@@ -288,6 +288,8 @@ fn broken_off(
 ) -> Result<Next, Fault> {
     let fault = deadline::told(x, fault);
     if fault.stage.is_some() && !download.has_begun() {
+        // A record that was written early is of an answer that nobody got.
+        x.ledger.logged = false;
         limits::keep(x, download.take_places());
         return Err(fault);
     }

@@ -137,7 +137,12 @@ fn write_request(x: &Exchange<'_>, prefix: Option<&str>, mut drop: KnownSet, out
     if let Some(fields) = &fields {
         drop = drop.union(fields.replaced(head.fields(), x.trusted));
     }
-    edits.write(head.fields(), arena, drop, out);
+    edits.write(
+        head.fields(),
+        arena,
+        drop.union(x.connection.hop_by_hop()),
+        out,
+    );
     if x.framing.body == BodyLength::Chunked {
         write_transfer_chunked(out);
     }
@@ -243,7 +248,12 @@ pub(crate) fn response(
     } else {
         framing.drop
     };
-    edits.write(head.fields(), arena, drop, &mut out);
+    edits.write(
+        head.fields(),
+        arena,
+        drop.union(x.connection.hop_by_hop()),
+        &mut out,
+    );
     if emptied {
         write_content_length(&mut out, 0);
     }

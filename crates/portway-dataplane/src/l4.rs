@@ -425,7 +425,14 @@ async fn upstream<'c>(
             passed.queue_positions.0 += waited.positions.0;
             passed.queue_positions.1 += waited.positions.1;
         });
-        let reserved = reserved.await?;
+        let reserved = match reserved.await {
+            // A target whose queue is full is left, where the connection may go elsewhere.
+            Err(fault) if fault == Fault::queue_full() && attempts.may_leave(connection) => {
+                attempts.leave();
+                continue;
+            }
+            reserved => reserved?,
+        };
         let target = reserved.target;
         if let Some(before) = passed.target {
             passed.earlier.push(&connection.generation, (group, before));

@@ -765,7 +765,7 @@ mod tests {
     #[test]
     fn errors_in_a_row_are_told() {
         let target = TargetState::new(Health::Healthy, None);
-        target.saw(Seen::NotConnected);
+        target.saw(Seen::NotConnected, || Duration::ZERO);
         target.observe(Some((ObservedLayer::Response, 2)));
         let rung = || {
             let mut alarmed = std::pin::pin!(target.alarmed());
@@ -781,15 +781,15 @@ mod tests {
             Seen::NotConnected,
             Seen::Connected,
         ] {
-            target.saw(seen);
+            target.saw(seen, || Duration::ZERO);
             assert_eq!(rung(), None, "{seen:?}");
         }
-        target.saw(Seen::Closed);
+        target.saw(Seen::Closed, || Duration::ZERO);
         assert_eq!(rung(), Some("Close from server (http)"));
-        target.saw(Seen::Status(503));
+        target.saw(Seen::Status(503), || Duration::ZERO);
         target.forgive();
-        target.saw(Seen::Status(501));
-        target.saw(Seen::Status(502));
+        target.saw(Seen::Status(501), || Duration::ZERO);
+        target.saw(Seen::Status(502), || Duration::ZERO);
         assert_eq!(rung(), None);
     }
 }

@@ -4,9 +4,8 @@
 //! asked for as an exchange of its own would be, with the request's headers and without its body. Faults that leave the
 //! client's connection in doubt are answered as ever.
 
-use crate::attempt::Attempt;
+use crate::attempt::{self, Attempt};
 use crate::exchange::Exchange;
-use crate::reply::forget_response;
 use crate::serve::Next;
 use crate::share::{self, Draw};
 use crate::sticky::Kept;
@@ -14,7 +13,7 @@ use crate::variables::Variables;
 use portway_core::evaluate::rewrite::split_target;
 use portway_core::evaluate::write_target;
 use portway_core::http1::{BodyLength, Known, Method};
-use portway_model::page::PageFrom;
+use portway_model::page::{PageFrom, has_no_content};
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use std::sync::Arc;
@@ -44,6 +43,8 @@ struct Wanted {
     /// What the client is told; `None`: what comes of it.
     status: Option<u16>,
     variables: Variables,
+    /// The status of what gives way to it.
+    in_place_of: u16,
 }
 
 /// Remembers what a rule says.
@@ -76,7 +77,13 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
             ranges.any(|range| (range.min..=range.max).contains(&status))
         };
         let case = cases.iter().find(fits);
-        let Some(case) = case.filter(|case| bodiless || case.target.is_some()) else {
+        let may = |case: &&PageFrom<Resolved>| match (&case.target, case.answer_as) {
+            (None, _) => bodiless,
+            (Some(_), Some(_)) => true,
+            // A page under it would be read as what follows it.
+            (Some(_), None) => !has_no_content(status),
+        };
+        let Some(case) = case.filter(may) else {
             continue;
         };
         let turn = Draw::Chance(x.connection.worker.turn());
@@ -96,6 +103,7 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
             target,
             headers: case.headers.clone(),
             variables,
+            in_place_of: status,
         });
         break;
     }
@@ -109,8 +117,9 @@ pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
     let pages = x.scratch.pages.as_mut()?;
     let wanted = pages.wanted.take()?;
     pages.status = wanted.status.or(pages.status);
+    crate::record::gave_way(x, wanted.in_place_of);
+    attempt::follows(x);
     x.scratch.variables = wanted.variables;
-    forget_response(x);
     if let Some(target) = wanted.target {
         ask_for_page(x, &target);
     }
@@ -123,7 +132,6 @@ pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
         });
     }
     x.kept = Kept::default();
-    crate::record::settle(x);
     x.attempt = Attempt::default();
     x.ledger.fault = None;
     x.ledger.failed = false;

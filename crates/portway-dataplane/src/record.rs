@@ -68,26 +68,45 @@ pub(crate) fn close(x: &Exchange<'_>) {
             refused(x, code);
         }
     }
-    if let Some(group) = x.attempt.group {
-        statistics::end_of_exchange(x, group, total);
-        if let Some(until_head) = x.ledger.response_head {
-            let metrics = x.connection.of_group(group);
-            metrics.requests.count(x.ledger.status);
-            metrics.response_time.observe(until_head);
-        }
-        if let (Some(target), Some(_)) = (x.attempt.target, x.ledger.response_head) {
-            let metrics = x.connection.of_target(group, target);
-            metrics.requests.count(x.ledger.status);
-            let durations = metrics.durations.counters();
-            durations.response.observe(answer_time(&x.ledger));
-        }
-    }
+    leave_group(x, total);
     if !x.ledger.logged {
         log_exchange(x, total);
     }
     if x.scratch.trace.is_some() {
         log_span(x, total);
     }
+}
+
+/// Counts what the exchange came to at its group and target.
+#[inline]
+fn leave_group(x: &Exchange<'_>, total: Duration) {
+    let Some(group) = x.attempt.group else {
+        return;
+    };
+    statistics::end_of_exchange(x, group, total);
+    let Some(until_head) = x.ledger.response_head else {
+        return;
+    };
+    let metrics = x.connection.of_group(group);
+    metrics.requests.count(x.ledger.status);
+    metrics.response_time.observe(until_head);
+    if let Some(target) = x.attempt.target {
+        let metrics = x.connection.of_target(group, target);
+        metrics.requests.count(x.ledger.status);
+        let durations = metrics.durations.counters();
+        durations.response.observe(answer_time(&x.ledger));
+    }
+}
+
+/// Counts what the exchange came to at the group whose answer with this status gives way to a page.
+pub(crate) fn gave_way(x: &mut Exchange<'_>, status: u16) {
+    settle(x);
+    if let Some(fault) = x.ledger.fault {
+        statistics::failed(x, fault);
+    }
+    x.ledger.status = status;
+    leave_group(x, x.ledger.started.elapsed());
+    x.ledger.status = 0;
 }
 
 /// Hands a span of an exchange over, where its trace is sampled and somebody takes spans.
@@ -338,14 +357,16 @@ pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
 }
 
 /// Counts an attempt that failed.
-pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
+pub(crate) fn attempt_failed(x: &mut Exchange<'_>, fault: Fault) {
     // A response that somebody else is to give in its place is one all the same.
     if fault.stage == Some(Stage::Refused) {
         answered(x, fault.status.unwrap_or(0));
+        x.ledger.response_head = None;
         return settle(x);
     }
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
-        match failed_at(x.connection, (group, target), fault) {
+        let asked = x.ledger.started + x.ledger.connected.unwrap_or_default();
+        match failed_at(x.connection, (group, target), (fault, asked)) {
             // Its response had begun well.
             true => x.attempt.good.set(None),
             false => settle(x),
@@ -363,23 +384,32 @@ pub(crate) fn settle(x: &Exchange<'_>) {
     }
 }
 
-/// Counts an attempt at this target that failed; true where that says something of the target.
-pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) -> bool {
+/// Counts an attempt at this target that was `asked` then and failed; true where that says something of the target.
+pub(crate) fn failed_at(
+    connection: &Connection,
+    at: (GroupId, usize),
+    (fault, asked): (Fault, Instant),
+) -> bool {
     if fault.is_failed_connect() {
         connection.of_target(at.0, at.1).connect_failures.add(1);
     }
+    let saw = |seen| {
+        if let Some(state) = state_of(connection, at) {
+            state.saw(seen, || asked.elapsed());
+        }
+    };
     match fault.code {
         // It closed what nobody used, as it may.
         FaultCode::TargetClosed if fault.stage == Some(Stage::ReusedClosedBeforeResponse) => {
             return false;
         }
-        FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
+        FaultCode::TargetClosed => saw(Seen::Closed),
         FaultCode::ResponseTimeout | FaultCode::AttemptTimeout
             if fault.stage != Some(Stage::Connect) =>
         {
-            saw_at(connection, at, Seen::ResponseTimeout);
+            saw(Seen::ResponseTimeout);
         }
-        FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
+        FaultCode::BadResponse(_) => saw(Seen::BadResponse),
         _ => return false,
     }
     connection.of_target(at.0, at.1).failed_attempts.add(1);
@@ -423,13 +453,6 @@ pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
         if good.is_some() {
             x.attempt.good.set(good);
         }
-    }
-}
-
-/// Notes what was seen of this target.
-fn saw_at(connection: &Connection, at: (GroupId, usize), seen: Seen) {
-    if let Some(state) = state_of(connection, at) {
-        state.saw(seen);
     }
 }
 

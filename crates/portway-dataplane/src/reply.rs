@@ -14,8 +14,8 @@ use crate::set_aside;
 use crate::statistics;
 use crate::stream::Stream;
 use portway_core::http1::{
-    HeadLimits, Known, KnownSet, Method, Parsed, parse_response, write_content_length, write_field,
-    write_status_line,
+    HOP_BY_HOP_BUT_PROXY, HeadLimits, Known, Method, Parsed, parse_response, write_content_length,
+    write_field, write_status_line,
 };
 use portway_model::settings::OwnAnswers;
 use std::future::poll_fn;
@@ -319,7 +319,7 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
         Some(shown) => x.scratch.response_edits.write(
             x.scratch.response.fields(),
             shown.filled(),
-            KnownSet::EMPTY.with(Known::ContentLength),
+            HOP_BY_HOP_BUT_PROXY.with(Known::ContentLength),
             &mut out,
         ),
         None => out.extend_from_slice(&answer.fields),

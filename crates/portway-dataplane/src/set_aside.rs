@@ -24,7 +24,7 @@ use crate::response_rules::{Progress, Ruled, Wait, body_of_response, run_respons
 use crate::serve::Next;
 use crate::stream::Stream;
 use crate::upload::Upload;
-use portway_core::http1::{HOP_BY_HOP, Known, ResponseBody, copy_end_to_end};
+use portway_core::http1::{Known, ResponseBody, copy_end_to_end};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -116,7 +116,7 @@ pub(crate) async fn keep(
         unsized_body: framing == ResponseBody::None,
         ..Answer::default()
     };
-    let drop = HOP_BY_HOP.with(Known::ContentLength);
+    let drop = x.connection.hop_by_hop().with(Known::ContentLength);
     copy_end_to_end(head.fields(), arena, drop, &mut answer.fields);
     x.scratch.set_aside.answer = Some(Box::new(KeptAnswer {
         answer,

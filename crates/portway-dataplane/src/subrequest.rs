@@ -141,7 +141,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
             }
             Err(fault) => fault,
         };
-        record::failed_at(connection, at, fault);
+        record::failed_at(connection, at, (fault, began));
         if !attempts
             .again(connection, fault, target, (request, None))
             .await

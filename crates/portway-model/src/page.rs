@@ -5,6 +5,11 @@ use crate::convert::{Convert, Outcome, each, template, weighted};
 use crate::expression::{NumberRange, Template};
 use crate::stage::Stage;
 
+/// Statuses whose responses have no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+pub const fn has_no_content(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
+}
+
 /// In place of an answer with one of these statuses, whoever gave it, a page is asked for elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageFrom<S: Stage> {

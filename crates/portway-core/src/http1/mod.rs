@@ -49,7 +49,8 @@ pub use parse::{
 pub use refusal::Refusal;
 pub use request_id::{RequestId, is_acceptable_request_id};
 pub use rewrite::{
-    HOP_BY_HOP, copy_end_to_end, copy_end_to_end_but, write_content_length, write_end_of_head,
-    write_field, write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
+    HOP_BY_HOP, HOP_BY_HOP_BUT_PROXY, copy_end_to_end, copy_end_to_end_but, write_content_length,
+    write_end_of_head, write_field, write_request_line, write_status_line, write_transfer_chunked,
+    write_upgrade,
 };
 pub use target::drop_default_port;

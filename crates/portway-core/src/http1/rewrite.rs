@@ -11,7 +11,7 @@ use super::list;
 /// Fields that end at this connection: left out of what is sent on, whatever Connection says.
 ///
 /// The three of proxy authentication concern the next proxy (RFC 9110 §11.7); a target that is itself a proxy needs them:
-/// take them out of the set for it with [`KnownSet::without`].
+/// [`HOP_BY_HOP_BUT_PROXY`].
 pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
@@ -24,6 +24,12 @@ pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::ProxyAuthenticationInfo,
     Known::ProxyAuthorization,
 ]);
+
+/// The same without those of proxy authentication: towards and from a target that is itself a proxy.
+pub const HOP_BY_HOP_BUT_PROXY: KnownSet = HOP_BY_HOP
+    .without(Known::ProxyAuthenticate)
+    .without(Known::ProxyAuthenticationInfo)
+    .without(Known::ProxyAuthorization);
 
 /// Copies the fields that go on, in order, each as `Name: value CRLF`.
 ///

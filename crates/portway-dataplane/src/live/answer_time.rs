@@ -152,13 +152,13 @@ mod tests {
         // Nothing is learned of how fast it does not do what nobody does.
         status(501, 1);
         status(505, 1);
-        target.saw(Seen::Connected);
+        target.saw(Seen::Connected, || Duration::ZERO);
         assert_eq!(time.known(), 900);
         // It is not wanted for failing fast.
         status(503, 1);
         assert_eq!(time.known(), 1238);
         status(200, 900);
-        target.saw(Seen::NotConnected);
+        target.saw(Seen::NotConnected, || Duration::ZERO);
         assert!(time.known() > 100_000);
         (0..50).for_each(|_| status(200, 900));
         assert!((900..1200).contains(&time.known()), "{}", time.known());

@@ -77,6 +77,8 @@ pub struct Passive {
     statuses: [AtomicU64; 16],
     /// The next failure rings.
     on_trial: AtomicBool,
+    /// When it was ejected last, in microseconds of `born`; 0: never. What was asked before says nothing of it any more.
+    ejected_at: AtomicU64,
     row: Row,
     lost: Row,
     asked: AtomicU64,
@@ -110,6 +112,7 @@ impl Passive {
             late: AtomicU64::default(),
             statuses: Default::default(),
             on_trial: AtomicBool::default(),
+            ejected_at: AtomicU64::default(),
             row: Row::default(),
             lost: Row::default(),
             asked: AtomicU64::default(),
@@ -166,6 +169,12 @@ impl Passive {
         }
     }
 
+    /// True where what took so long until now was asked before the last ejection.
+    fn is_old(&self, took: u64) -> bool {
+        let asked = micros(self.born.elapsed()).saturating_sub(took);
+        asked < self.ejected_at.load(Ordering::Relaxed)
+    }
+
     /// Counts; true where control is to look.
     fn saw(&self, seen: Seen, took: u64) -> bool {
         if seen == Seen::Connected && self.of_responses.load(Ordering::Relaxed) {
@@ -175,6 +184,9 @@ impl Passive {
             self.did_well(took);
             return false;
         };
+        if self.is_old(took) {
+            return false;
+        }
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.failed_so(failing)
@@ -347,6 +359,10 @@ impl TargetState {
         let on_trial = standing.is_on_trial();
         passive.on_trial.store(on_trial, Ordering::Relaxed);
         if standing.is_ejected() != self.is_ejected() {
+            if standing.is_ejected() {
+                let now = micros(passive.born.elapsed()).max(1);
+                passive.ejected_at.store(now, Ordering::Relaxed);
+            }
             self.set_ejected(standing.is_ejected());
         }
     }
@@ -356,12 +372,12 @@ impl TargetState {
         self.passive.get().map(|it| &**it)
     }
 
-    /// Takes note.
+    /// Takes note of what was seen; `took` is for how long it was waited for.
     #[inline]
-    pub(crate) fn saw(&self, seen: Seen) {
+    pub(crate) fn saw(&self, seen: Seen, took: impl FnOnce() -> Duration) {
         match self.observed.saw(seen) {
             0 => {}
-            who => self.count(who, seen, Duration::ZERO),
+            who => self.count(who, seen, took()),
         }
     }
 
@@ -458,7 +474,7 @@ mod tests {
     /// What rings after each of these, in words.
     fn rings(target: &TargetState, all: &[Seen]) -> Vec<String> {
         let ring = |seen: &Seen| {
-            target.saw(*seen);
+            target.saw(*seen, || Duration::ZERO);
             target.passive().unwrap().take_alarm()
         };
         let rings = all.iter().filter_map(ring);
@@ -584,6 +600,24 @@ mod tests {
         );
     }
 
+    /// A request that was under way when the target was ejected may fail while it is on trial.
+    #[test]
+    fn what_was_asked_before_an_ejection_says_nothing() {
+        let target = target(&PassiveHealth::default(), true);
+        let hour = Duration::from_secs(3600);
+        target.saw(Seen::Closed, || Duration::ZERO);
+        assert!(eject(&target));
+        target.decide(|it| it.release(Instant::now(), Counts::default()));
+        let passive = target.passive().unwrap();
+        for seen in [Seen::ResponseTimeout, Seen::Closed, Seen::Status(503)] {
+            target.saw(seen, || hour);
+        }
+        assert!(target.answered(503, || hour).is_none());
+        assert_eq!((passive.take_alarm(), passive.counts().failed), (None, 1));
+        target.saw(Seen::ResponseTimeout, || Duration::ZERO);
+        assert!(passive.take_alarm().is_some());
+    }
+
     #[test]
     fn the_ejected_are_down_whatever_checks_find() {
         let target = target(&PassiveHealth::default(), true);
@@ -631,7 +665,7 @@ mod tests {
             ..PassiveHealth::default()
         };
         let target = target(&policy, true);
-        target.saw(Seen::Closed);
+        target.saw(Seen::Closed, || Duration::ZERO);
         target.judge_by(None, true);
         assert!(!eject(&target) && !target.is_ejected());
         let released = target.decide(|it| it.release(Instant::now(), Counts::default()));

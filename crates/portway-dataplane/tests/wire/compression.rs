@@ -417,3 +417,36 @@ fn events_are_not_held_back() {
         proxy.finish(1);
     }
 }
+
+/// A digest of the bytes that were compressed is none of those that are sent.
+#[test]
+fn digests_of_what_was_compressed_do_not_go_on() {
+    let digests = ["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"];
+    let fields: String = digests.iter().map(|it| format!("{it}: x\r\n")).collect();
+    let body = text(2000);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{fields}Content-Length: 2000\r\n\r\n{body}"
+    );
+    let target = Target::start(move |_, mut wire| {
+        loop {
+            wire.message()?;
+            wire.send(&answer)?;
+        }
+    })
+    .unwrap();
+    let proxy = start("compress = {}", &target);
+    let mut client = proxy.client();
+    for (accepts, stay) in [("identity", true), ("gzip", false)] {
+        client
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accepts}\r\n\r\n"
+            ))
+            .unwrap();
+        let (head, _) = parts(&client.message().unwrap());
+        for name in digests {
+            assert_eq!(field(&head, name).is_some(), stay, "{name} {head}");
+        }
+    }
+    drop(client);
+    proxy.finish(2);
+}

@@ -253,6 +253,10 @@ impl Proxy {
                 assert!(sample.ends_with("} 0"), "{sample}");
             }
         }
+        for group in 0..self.plane.groups.len() {
+            let open = self.plane.metrics.group_totals(group).sessions_open;
+            assert_eq!(open, 0, "sessions of the group with this number: {group}");
+        }
         drop(self.plane);
         let log = self.log.join().unwrap();
         Outcome { log, graceful }

@@ -184,3 +184,48 @@ fn a_page_is_asked_for_with_the_headers_that_are_named() {
     drop(client);
     proxy.finish(1);
 }
+
+/// What is sent behind a 304 or 204 is the next response.
+#[test]
+fn an_answer_without_content_gets_no_page() {
+    let app = Target::answering(&[
+        &["HTTP/1.1 304 Same\r\nETag: \"a\"\r\n\r\n"],
+        &["HTTP/1.1 204 Gone\r\n\r\n"],
+        &["HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"],
+    ])
+    .unwrap();
+    let pages = Target::answering(&[&[PAGE]]).unwrap();
+    let rule = RULE.replace("[404, \"500-599\"]", "\"200-599\"");
+    let proxy = start(&rule, app.address(), pages.address());
+    let mut client = proxy.client();
+    for (expected, page) in [("304", false), ("204", false), ("302", true)] {
+        client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let got = match page {
+            true => text(&client.message().unwrap()),
+            false => text(&client.head().unwrap()),
+        };
+        assert_eq!(got.split(' ').nth(1), Some(expected), "{got}");
+        assert_eq!(got.ends_with("sorry"), page, "{got}");
+    }
+    assert_eq!(pages.received_in_all().matches("GET ").count(), 1);
+    drop(client);
+    proxy.finish(3);
+}
+
+/// Both groups have served: who gave the answer, and who the page in its place.
+#[test]
+fn who_gave_way_has_answered_too() {
+    let app = Target::answering(&[&["HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"]]).unwrap();
+    let pages = Target::answering(&[&[PAGE]]).unwrap();
+    let proxy = start(RULE, app.address(), pages.address());
+    let mut client = proxy.client();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(text(&client.message().unwrap()).ends_with("sorry"));
+    drop(client);
+    proxy.quiet();
+    let of = |group: &str| {
+        format!("portway_target_group_requests_total{{target_group=\"{group}\",code=\"5xx\"}}")
+    };
+    assert_eq!([of("app"), of("pages")].map(|it| proxy.metric(&it)), [1, 1]);
+    proxy.finish(1);
+}

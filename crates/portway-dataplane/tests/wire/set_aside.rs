@@ -1,6 +1,7 @@
 //! An answer that is asked for elsewhere is not lost where nobody gives another.
 
 use crate::harness::{Proxy, simple};
+use portway_model::passive::PassiveHealth;
 use portway_testkit::peer::{Target, eventually};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -225,4 +226,29 @@ fn what_was_kept_is_a_response_of_its_target() {
     let record = &log[0];
     assert!(record.contains(&one.address().to_string()), "{record}");
     assert!(!record.contains("connect_refused"), "{record}");
+}
+
+/// How long an answer took is so whoever is asked after it.
+#[test]
+fn what_is_tried_again_took_its_time() {
+    let late = Target::start(|_, mut wire| {
+        wire.message()?;
+        std::thread::sleep(Duration::from_millis(300));
+        wire.send(MISDIRECTED)
+    })
+    .unwrap();
+    let good = saying(&["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]);
+    let group = "algorithm = 'first'\nretries = 1\n";
+    let proxy = Proxy::start(&simple("", group, &[late.address(), good.address()]));
+    let policy = PassiveHealth {
+        slow_after: Duration::from_millis(100),
+        ..PassiveHealth::default()
+    };
+    proxy.target(0, 0).judge_by(Some(&policy), true);
+    let mut client = proxy.client();
+    client.send(GET).unwrap();
+    assert!(client.message().unwrap().ends_with(b"ok"));
+    assert_eq!(proxy.target(0, 0).passive().unwrap().counts().failed, 1);
+    drop(client);
+    proxy.finish(1);
 }

@@ -7,7 +7,7 @@ use super::{Compiler, limits};
 use crate::action::Phase;
 use crate::compression::{Compression, CompressionRules};
 use crate::diagnostic::Code;
-use crate::page::PageFrom;
+use crate::page::{PageFrom, has_no_content};
 use crate::stage::Named;
 
 impl Compiler<'_> {
@@ -31,7 +31,7 @@ impl Compiler<'_> {
             }
             if let Some(status) = page.answer_as {
                 check_status(&mut self.found, status, (200, 599), place.span);
-                if matches!(status, 204 | 205 | 304) {
+                if has_no_content(status) {
                     let message = format!("a page cannot be answered with the status {status}");
                     let wrong = place_error(place, Code::OutOfRange, message);
                     self.found.push(wrong.help("that status has no body"));

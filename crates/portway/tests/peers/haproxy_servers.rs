@@ -363,3 +363,39 @@ fn addresses_of_others_are_listened_at() {
         drop(portway);
     }
 }
+
+/// A connection that is bound to a server whose queue is full goes to another, as a request does.
+#[test]
+fn a_full_queue_is_left_by_connections_too() {
+    for program in ["haproxy", "portway"] {
+        let (gate, other, web) = (Gate::default(), Echo::start("b"), free_port());
+        let text = format!(
+            "{}\nlisten app\n bind 127.0.0.1:{web}\n option redispatch\n stick-table type ip size 10\n stick on src\n \
+             server a 127.0.0.1:{} maxconn 1 maxqueue 1\n server b 127.0.0.1:{}\n",
+            DEFAULTS.replace("mode http", "mode tcp"),
+            gate.target(),
+            other.port
+        );
+        let (_scene, running) = Running::start(program, web, &text);
+        let ask = move || {
+            let mut client = Client::new(web);
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            client.try_answer().unwrap_or_default()
+        };
+        let first = thread::spawn(ask);
+        gate.arrived(1);
+        let mut others: Vec<_> = (0..2).map(|_| thread::spawn(ask)).collect();
+        let place = eventually(format_args!("{program}: one has an answer"), || {
+            others.iter().position(|it| it.is_finished())
+        });
+        let answer = others.remove(place).join().unwrap();
+        assert!(answer.contains("x-server: b"), "{program} {answer}");
+        gate.open.store(true, Ordering::SeqCst);
+        others.push(first);
+        for waited in others {
+            let answer = waited.join().unwrap();
+            assert!(answer.starts_with("http/1.1 200 "), "{program} {answer}");
+        }
+        running.stop();
+    }
+}

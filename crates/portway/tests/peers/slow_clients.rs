@@ -150,3 +150,34 @@ fn heads_that_do_not_end_fill_a_listener_for_no_longer_than_they_may_take() {
     let late = stage.metric("portway_limit_reached_total{limit=\"listener_connections\"} ");
     assert!(late.parse::<u32>().unwrap() > 0);
 }
+
+/// Who is waited for is cut off with the listener that is no more, and the worker goes on.
+#[test]
+fn who_is_waited_for_can_be_cut_off() {
+    let one = Echo::start("one");
+    let [web, other] = [(); 2].map(|()| free_port());
+    let app = group("app", &[one.port]) + "retry_body_bytes = 100000\n";
+    let soon = "[process]\ndrain_deadline = '1s'\nworkers = 1\n";
+    let both = soon.to_owned()
+        + &listener("web", web, "app")
+        + "min_rate = { request = 1, response = 1, grace = '1h' }\n"
+        + &listener("other", other, "app")
+        + &app;
+    let stage = Stage::new(&both);
+    let mut slow = begin(web, "/");
+    slow.send("x");
+    assert_eq!(Client::new(other).ask("/"), "one");
+    stage.becomes(&(soon.to_owned() + &listener("other", other, "app") + &app));
+    assert_eq!(
+        slow.0
+            .read_to_end(&mut Vec::new())
+            .ok()
+            .filter(|it| *it == BODY),
+        None
+    );
+    for _ in 0..3 {
+        assert_eq!(Client::new(other).ask("/"), "one");
+    }
+    stage.becomes(&both);
+    assert_eq!(Client::new(web).ask("/"), "one");
+}
