@@ -585,7 +585,9 @@ pub(crate) fn key(group: &TargetGroup, source: IpAddr, facts: &impl Facts) -> Ke
     let Configured::Hash { value, .. } = &group.algorithm else {
         return Key::None;
     };
-    let Some(text) = evaluate::evaluate(value, facts).into_text() else {
+    let text = evaluate::evaluate(value, facts).into_text();
+    // Nobody is known by nothing.
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Key::None;
     };
     Key::Hash(match function {

@@ -143,14 +143,21 @@ pub(super) fn one_label_below(value: Value<Named>, name: &str, span: Span) -> Co
     found_in(value, vec![Spanned::new(pattern, span)], span)
 }
 
-/// True where a rule of connections holds for every server name.
+/// True where a rule of connections holds for every server name, whatever else it asks for.
+pub(super) fn is_for_any_name(rule: &Rule) -> bool {
+    match rule {
+        Rule::All(parts) => parts.iter().any(is_for_any_name),
+        other => is_catch_all(other),
+    }
+}
+
+/// True where a rule asks for nothing but that: it is asked behind all others.
 pub(super) fn is_catch_all(rule: &Rule) -> bool {
     match rule {
         Rule::Matcher(it) => {
             it.name.eq_ignore_ascii_case("HostSNI") && it.values.iter().any(|it| it.value == "*")
         }
-        Rule::All(parts) => parts.iter().any(is_catch_all),
-        Rule::Any(_) | Rule::Not(_) => false,
+        Rule::All(_) | Rule::Any(_) | Rule::Not(_) => false,
     }
 }
 

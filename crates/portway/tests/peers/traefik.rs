@@ -15,6 +15,8 @@ http:
     named: { rule: "Host(`prio.example`)", service: noop@internal }
     secure: { rule: "PathPrefix(`/secure`)", service: echo, middlewares: [https] }
     moved: { rule: "PathPrefix(`/moved`)", service: echo, middlewares: [moved] }
+    settled: { rule: "PathPrefix(`/settled`)", service: echo, middlewares: [settled] }
+    deep: { rule: "PathPrefix(`/deep`)", service: echo, middlewares: [deep] }
     staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
     asked: { rule: "PathPrefix(`/asked`)", service: echo, middlewares: [outer, asked] }
     refused: { rule: "PathPrefix(`/asked/refused`)", service: echo, middlewares: [outer, refused] }
@@ -46,6 +48,8 @@ http:
     replace-all: { replacePath: { path: /all } }
     https: { redirectScheme: { scheme: https, port: "8443", permanent: true } }
     moved: { redirectRegex: { regex: "^http://([^/]+)/moved/(.*)", replacement: "http://new.example/${2}" } }
+    settled: { redirectRegex: { regex: "^http://(?:www\\.)?a\\.example/(.*)", replacement: "http://a.example/${1}" } }
+    deep: { ipAllowList: { sourceRange: [127.0.0.0/8], ipStrategy: { depth: 1 } } }
     staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
     asked: { forwardAuth: { address: "http://127.0.0.1:AUTH/header/X-User/anna?of=traefik", authResponseHeaders: [X-User] } }
     refused: { forwardAuth: { address: "http://127.0.0.1:AUTH/status/401/a" } }
@@ -176,6 +180,19 @@ impl Deployment {
 fn middlewares_change_requests() {
     let it = Deployment::new();
     it.check("/x?y=1", &[], &["HTTP/1.1 200 ", "\nGET /x?y=1\n"]);
+    // What begins as the headers of a proxy is not always one.
+    let said = [
+        "-H",
+        "X-Forwarded-User: anna",
+        "-H",
+        "X_Forwarded_Proto: gopher",
+    ];
+    let passed = [
+        "X-Forwarded-User: anna\n",
+        "X-Forwarded-For: 127.0.0.1\n",
+        "!gopher",
+    ];
+    it.check("/x", &said, &passed);
     it.check(
         "/api/a",
         &[],
@@ -229,6 +246,20 @@ fn middlewares_answer() {
         &["HTTP/1.1 302 ", "Location: http://new.example/a?b\n"],
     );
     it.check("/moved", &host, &["HTTP/1.1 200 "]);
+    // Who is there already is not sent there.
+    it.check("/settled", &["-H", "Host: a.example"], &["HTTP/1.1 200 "]);
+    let location = "Location: http://a.example/settled\n";
+    it.check(
+        "/settled",
+        &["-H", "Host: www.a.example"],
+        &["HTTP/1.1 302 ", location],
+    );
+    // Nobody that is trusted has said anything of the client's address.
+    it.check(
+        "/deep",
+        &["-H", "X-Forwarded-For: 127.0.0.1"],
+        &["HTTP/1.1 403 "],
+    );
     let challenge = "WWW-Authenticate: Basic realm=\"traefik\"";
     it.check("/staff", &[], &["HTTP/1.1 401 ", challenge]);
     it.check("/staff", &["-u", "anna:wrong"], &["HTTP/1.1 401 "]);

@@ -15,7 +15,8 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "appsession" @ "dlb!" =>
         Refused("HAProxy has not known it since 1.6: `cookie NAME prefix` keeps clients by the application\'s own cookie");
     "backlog" @ "dfl" => Supported;
-    "balance" @ "dlb" => Supported;
+    "balance" @ "dlb" =>
+        Except("`hash` of numbers and addresses: their text counts, so that clients come to other servers than in HAProxy");
     "bind" @ "fl" => Supported;
     "bind-process" @ "dflb" => NoEffect("there is one process; HAProxy 2.6 says the same");
     "block" @ "flb" => DENY;
@@ -247,5 +248,6 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "unique-id-header" @ "dflb" => Supported;
     "use-fcgi-app" @ "lb!" => Refused("FastCGI is not spoken: put a web server before the application");
     "use-server" @ "lb!" => Supported;
-    "use_backend" @ "fl" => Supported;
+    "use_backend" @ "fl" =>
+        Except("bytes that only its own condition asks for, in `mode tcp`: they are waited for until the `inspect-delay` is over");
 };

@@ -123,11 +123,8 @@ impl Header {
         let said = [of_front, of_backend];
         let said: Vec<&Spanned<ClientHeader>> = said.into_iter().flatten().collect();
         let last = said.last()?;
-        // The backend's name goes before the frontend's.
-        let name = said
-            .iter()
-            .rev()
-            .find_map(|header| header.value.name.clone());
+        // An option of the backend has a name too, whether it is written or not.
+        let name = last.value.name.clone();
         let mut except: Vec<ipnet::IpNet> = said
             .iter()
             .filter_map(|header| header.value.except)

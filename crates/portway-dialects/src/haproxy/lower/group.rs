@@ -25,6 +25,7 @@ use portway_model::settings::{
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Attempts beyond the first where nothing is said, HAProxy's.
@@ -39,6 +40,12 @@ impl Lowering<'_, '_, '_> {
     pub(super) fn group(&mut self, proxy: &Proxy) {
         let mut servers = self.servers(proxy);
         self.check_names(&mut servers);
+        if matches!(
+            proxy.balance.as_ref().map(|it| &it.value),
+            Some(Balance::First)
+        ) {
+            sort_by_id(&mut servers);
+        }
         let mut group = GroupDraft::new(proxy.name.clone().map(Name::from));
         group.number = proxy.number;
         let tls = self.group_tls(proxy, &servers);
@@ -590,6 +597,21 @@ fn same_tls(a: &Server, b: &Server) -> bool {
         tls
     });
     a == b
+}
+
+/// `balance first` takes servers by their ids. Those without one have the lowest that is free behind the one before, from 1 on.
+fn sort_by_id(servers: &mut [Server]) {
+    let taken: HashSet<u32> = servers
+        .iter()
+        .filter_map(|it| Some(it.options.id?.value))
+        .collect();
+    let mut free = (1..).filter(|id| !taken.contains(id));
+    for server in servers.iter_mut() {
+        let span = server.span;
+        let next = || free.next().map(|id| Spanned::new(id, span));
+        server.options.id = server.options.id.or_else(next);
+    }
+    servers.sort_by_key(|it| it.options.id.map(|id| id.value));
 }
 
 fn algorithm(proxy: &Proxy) -> Option<Spanned<Algorithm<Named>>> {

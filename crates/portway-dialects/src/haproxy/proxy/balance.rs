@@ -8,7 +8,7 @@ use crate::haproxy::place::Step as Moment;
 use crate::haproxy::{Line, Reader, Word, sample};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{HashFunction, HashMethod};
-use portway_model::expression::{Expression, Transform, Value};
+use portway_model::expression::{Expression, HeaderPart, Message, Transform, Value};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -158,8 +158,12 @@ fn algorithm(
                 );
                 return None;
             };
-            let mut expression: Expression<Named> =
-                Value::Header(header.to_ascii_lowercase()).into();
+            let first = Value::HeaderPart {
+                of: Message::Request,
+                name: header.to_ascii_lowercase(),
+                part: HeaderPart::Item(Some(1)),
+            };
+            let mut expression: Expression<Named> = first.into();
             if args.take("use_domain_only") {
                 expression.transforms = domain_only();
             }
@@ -185,14 +189,13 @@ fn algorithm(
     })
 }
 
-/// What stands between the last two dots: of `www.example.com`, `example`. Without a dot it is nothing.
+/// What stands between the last two dots: of `www.example.com`, `example`. Without a dot it is all of it.
 fn domain_only() -> Vec<Transform<Named>> {
-    let part = Transform::Field {
-        index: -2,
-        delimiters: ".".to_owned(),
-        count: 1,
-    };
-    vec![part, Transform::Default(String::new())]
+    vec![Transform::Replace {
+        pattern: Spanned::bare(r"^(?:.*\.)?([^.]+)\.[^.]*$".to_owned()),
+        with: "${1}".to_owned(),
+        all: false,
+    }]
 }
 
 /// `uri [whole] [len N] [depth N] [path-only]`.

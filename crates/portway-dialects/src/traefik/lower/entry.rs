@@ -1,7 +1,7 @@
 //! An entry point with its routers: a listener and its rules.
 
 use super::super::entry_point::{EntryPoint, syntax_of};
-use super::super::matcher::{Place, condition, named_hosts};
+use super::super::matcher::{Place, condition, is_catch_all, named_hosts};
 use super::super::model::{Object, Objects, Provider};
 use super::super::rule;
 use super::super::schema::Section;
@@ -44,6 +44,9 @@ pub(super) struct Attached<'o> {
     pub(super) rule: Spanned<&'o str>,
     pub(super) priority: i64,
 }
+
+/// The priority of a rule of connections that holds for all of them, where none is stated.
+const CATCH_ALL: i64 = -1;
 
 /// Routers by priority; of one priority, by name.
 fn in_order(routers: &mut [Attached<'_>]) {
@@ -131,7 +134,10 @@ impl<'l> Lowering<'l> {
                 let message = format!("{MAX_PRIORITY} is the highest priority");
                 self.error(Code::OutOfRange, high.span, message);
             }
-            let length = i64::try_from(rule.value.len()).unwrap_or(i64::MAX);
+            let length = match self.takes_all(rule) {
+                true => CATCH_ALL,
+                false => i64::try_from(rule.value.len()).unwrap_or(i64::MAX),
+            };
             attached.push(Attached {
                 object,
                 tls,
@@ -140,6 +146,13 @@ impl<'l> Lowering<'l> {
             });
         }
         attached
+    }
+
+    /// True where a rule takes every connection.
+    pub(super) fn takes_all(&self, text: Spanned<&str>) -> bool {
+        let mut unsaid = Diagnostics::default();
+        let parsed = rule::parse(self.written(text), &mut unsaid);
+        parsed.is_some_and(|rule| is_catch_all(&rule))
     }
 
     /// Says which routers name entry points that are not there.

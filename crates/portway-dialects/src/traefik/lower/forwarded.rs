@@ -19,8 +19,9 @@ use portway_model::settings::ForwardedMode;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
-/// Names of headers that only a trusted proxy may send, also with `_` for `-`.
-const OURS: &str = "^(?i:x[-_](?:forwarded[-_]|real[-_]ip$|scheme$))";
+/// Names of headers that only a trusted proxy may send, also with `_` for `-`. Others that begin so, such as X-Forwarded-User, are
+/// somebody else's.
+const OURS: &str = "^(?i:x[-_](?:real[-_]ip|scheme|forwarded[-_](?:for|host|method|port|prefix|proto|scheme|server|uri|tls[-_]client[-_]cert(?:[-_]info)?)))$";
 /// The port at the end of a Host header.
 const PORT: &str = r"^(?:\[[^\]]*\]|[^:]*):?([0-9]*)$";
 
@@ -64,15 +65,11 @@ pub(super) fn lower(
                 None => return,
             }
         }
-        let mut actions = vec![Action::RemoveHeaders(NamePattern::Regex(Spanned::bare(
-            OURS.to_owned(),
-        )))];
-        if append {
-            actions.push(set_header("X-Forwarded-For", of(Value::Source)));
-        }
+        // The client's own address is added as the request leaves: middlewares see what trusted proxies said, and nothing else.
+        let remove = Action::RemoveHeaders(NamePattern::Regex(Spanned::bare(OURS.to_owned())));
         listener
             .rules
-            .push(rule(Phase::Request, always, actions, at));
+            .push(rule(Phase::Request, always, vec![remove], at));
         facts(listener, speech, !trusted.is_empty(), at);
     }
     if section.is_on("addXForwardedSchemeHeaders") {

@@ -186,10 +186,10 @@ impl Lowering<'_> {
             return;
         };
         let with = section.text("replacement").map_or("", |it| it.value);
-        let url = Variable {
+        let [url, redirect] = ["url", "redirect"].map(|name| Variable {
             scope: Scope::Exchange,
-            name: Name::new("url"),
-        };
+            name: Name::new(name),
+        });
         let parts = vec![
             part(Value::Scheme),
             TemplatePart::Text("://".to_owned()),
@@ -203,9 +203,6 @@ impl Lowering<'_> {
         chain.always(set, at);
         let pattern = Spanned::new(regex.value.to_owned(), regex.span);
         let with = self.known_groups(&pattern, with);
-        let matches = Matcher::Regex {
-            any_of: vec![pattern.clone()],
-        };
         let replaced = expression(
             Value::Variable(url.clone()),
             vec![Transform::Replace {
@@ -214,9 +211,22 @@ impl Lowering<'_> {
                 all: true,
             }],
         );
-        let location = Template(vec![TemplatePart::Expression(Spanned::new(replaced, at))]);
-        let condition = test(Value::Variable(url), matches, regex.span);
-        redirect(chain, &condition, &location, section.is_on("permanent"), at);
+        let set = Action::SetVariable {
+            variable: redirect.clone(),
+            value: Template(vec![TemplatePart::Expression(Spanned::new(replaced, at))]),
+        };
+        chain.always(set, at);
+        // Nobody is sent to where he is, whether the expression matches or not.
+        let compared = expression(
+            Value::Variable(redirect.clone()),
+            vec![Transform::Compare(url)],
+        );
+        let same = Matcher::Number {
+            any_of: vec![NumberRange { min: 0, max: 0 }],
+        };
+        let differs = Condition::Not(Box::new(test_of(compared, same, regex.span)));
+        let location = of(Value::Variable(redirect));
+        self::redirect(chain, &differs, &location, section.is_on("permanent"), at);
     }
 
     fn basic_auth(&mut self, object: &Object, section: &Section, chain: &mut Chain, at: Span) {

@@ -5,15 +5,13 @@
 //! server, TCP routers for any; in the clear, TCP routers before HTTP.
 
 use super::super::entry_point::EntryPoint;
-use super::super::matcher::{Place, is_catch_all, test};
-use super::super::rule;
+use super::super::matcher::{Place, test};
 use super::chain::rule as rule_of;
 use super::entry::Attached;
 use super::middleware::text_answer;
 use super::terms::{Set, Terms, ends_tls};
 use super::{Lowering, Speech};
 use portway_model::action::{Action, Phase, Rule};
-use portway_model::diagnostic::Diagnostics;
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Condition, Matcher, NumberRange, Value};
 use portway_model::name::Name;
@@ -71,7 +69,7 @@ impl<'l> Lowering<'l> {
         let (any, named): (Vec<_>, Vec<_>) = tcp
             .iter()
             .filter(|it| it.tls)
-            .partition(|it| self.is_for_any(it));
+            .partition(|it| self.takes_all(it.rule));
         for router in named {
             self.tcp_over_tls(entry, router, of_tcp, &mut first);
         }
@@ -173,12 +171,6 @@ impl<'l> Lowering<'l> {
             None => set.any,
         });
         set.map(Set::key).unwrap_or_default()
-    }
-
-    fn is_for_any(&mut self, router: &Attached<'_>) -> bool {
-        let mut unsaid = Diagnostics::default();
-        let rule = rule::parse(self.written(router.rule), &mut unsaid);
-        rule.is_some_and(|rule| is_catch_all(&rule))
     }
 }
 

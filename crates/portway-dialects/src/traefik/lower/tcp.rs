@@ -1,7 +1,7 @@
 //! TCP routers and services: a listener that passes bytes on, or ends TLS and passes on what is within.
 
 use super::super::entry_point::EntryPoint;
-use super::super::matcher::{Place, is_catch_all};
+use super::super::matcher::{Place, is_for_any_name};
 use super::super::model::{Object, Provider};
 use super::super::rule;
 use super::super::schema::{Section, Value as Stated};
@@ -127,7 +127,7 @@ impl Lowering<'_> {
         }
         let written = self.written(router.rule);
         let mut ignored = portway_model::diagnostic::Diagnostics::default();
-        if rule::parse(written, &mut ignored).is_some_and(|rule| !is_catch_all(&rule)) {
+        if rule::parse(written, &mut ignored).is_some_and(|rule| !is_for_any_name(&rule)) {
             let message = "a router without TLS sees no server name";
             let one = Diagnostic::error(Code::Conflict, router.rule.span, message);
             self.found
