@@ -55,6 +55,8 @@ Without static configuration there are `web` (`:80`) and `websecure` (`:443`); a
   are none, it is an error. A host of a router with TLS that none of them is for is a warning: its clients are shown the first.
 * X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip are what Traefik sends: what an untrusted client says of them is
   removed, and X-Forwarded-Proto is `ws` or `wss` for WebSockets. What the middleware `headers` sets counts before all of it.
+* To an `ipStrategy` a client that no trusted proxy speaks for has its own address as X-Forwarded-For; in Traefik it has none there, so
+  that a `depth` finds nobody.
 * A connection that does not come about is tried at another server, whether there is a `retry` or not.
 * A service that routers try again in different ways (`retry`) is one group for each way, with health checks and figures of its own.
 * Silence of servers and tunnels is bounded by a day where nothing is said.

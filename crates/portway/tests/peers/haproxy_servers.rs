@@ -370,7 +370,7 @@ fn a_full_queue_is_left_by_connections_too() {
     for program in ["haproxy", "portway"] {
         let (gate, other, web) = (Gate::default(), Echo::start("b"), free_port());
         let text = format!(
-            "{}\nlisten app\n bind 127.0.0.1:{web}\n option redispatch\n stick-table type ip size 10\n stick on src\n \
+            "{}\nlisten app\n bind 127.0.0.1:{web}\n balance first\n option redispatch\n stick-table type ip size 10\n stick on src\n \
              server a 127.0.0.1:{} maxconn 1 maxqueue 1\n server b 127.0.0.1:{}\n",
             DEFAULTS.replace("mode http", "mode tcp"),
             gate.target(),

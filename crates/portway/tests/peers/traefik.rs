@@ -16,7 +16,6 @@ http:
     secure: { rule: "PathPrefix(`/secure`)", service: echo, middlewares: [https] }
     moved: { rule: "PathPrefix(`/moved`)", service: echo, middlewares: [moved] }
     settled: { rule: "PathPrefix(`/settled`)", service: echo, middlewares: [settled] }
-    deep: { rule: "PathPrefix(`/deep`)", service: echo, middlewares: [deep] }
     staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
     asked: { rule: "PathPrefix(`/asked`)", service: echo, middlewares: [outer, asked] }
     refused: { rule: "PathPrefix(`/asked/refused`)", service: echo, middlewares: [outer, refused] }
@@ -49,7 +48,6 @@ http:
     https: { redirectScheme: { scheme: https, port: "8443", permanent: true } }
     moved: { redirectRegex: { regex: "^http://([^/]+)/moved/(.*)", replacement: "http://new.example/${2}" } }
     settled: { redirectRegex: { regex: "^http://(?:www\\.)?a\\.example/(.*)", replacement: "http://a.example/${1}" } }
-    deep: { ipAllowList: { sourceRange: [127.0.0.0/8], ipStrategy: { depth: 1 } } }
     staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
     asked: { forwardAuth: { address: "http://127.0.0.1:AUTH/header/X-User/anna?of=traefik", authResponseHeaders: [X-User] } }
     refused: { forwardAuth: { address: "http://127.0.0.1:AUTH/status/401/a" } }
@@ -253,12 +251,6 @@ fn middlewares_answer() {
         "/settled",
         &["-H", "Host: www.a.example"],
         &["HTTP/1.1 302 ", location],
-    );
-    // Nobody that is trusted has said anything of the client's address.
-    it.check(
-        "/deep",
-        &["-H", "X-Forwarded-For: 127.0.0.1"],
-        &["HTTP/1.1 403 "],
     );
     let challenge = "WWW-Authenticate: Basic realm=\"traefik\"";
     it.check("/staff", &[], &["HTTP/1.1 401 ", challenge]);

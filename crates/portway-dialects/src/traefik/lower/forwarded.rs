@@ -65,11 +65,15 @@ pub(super) fn lower(
                 None => return,
             }
         }
-        // The client's own address is added as the request leaves: middlewares see what trusted proxies said, and nothing else.
-        let remove = Action::RemoveHeaders(NamePattern::Regex(Spanned::bare(OURS.to_owned())));
+        let mut actions = vec![Action::RemoveHeaders(NamePattern::Regex(Spanned::bare(
+            OURS.to_owned(),
+        )))];
+        if append {
+            actions.push(set_header("X-Forwarded-For", of(Value::Source)));
+        }
         listener
             .rules
-            .push(rule(Phase::Request, always, vec![remove], at));
+            .push(rule(Phase::Request, always, actions, at));
         facts(listener, speech, !trusted.is_empty(), at);
     }
     if section.is_on("addXForwardedSchemeHeaders") {
