@@ -51,7 +51,7 @@ struct Incoming {
     place: Cell<SocketPlace>,
     /// It does not listen now, because its gate is not open.
     shut: RefCell<Option<Shut>>,
-    socket: Listening,
+    socket: RefCell<Rc<Listening>>,
     /// Was accepted and waits for room.
     held: Cell<Option<(Connected, SocketAddr)>>,
 }
@@ -59,6 +59,15 @@ struct Incoming {
 enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listening::Tcp(socket) => socket.as_fd(),
+            Listening::Unix(socket) => socket.as_fd(),
+        }
+    }
 }
 
 impl Acceptor {
@@ -80,11 +89,11 @@ pub(crate) fn start(worker: &Rc<Worker>, bound: BoundSocket) -> io::Result<Accep
         id: bound.id,
         place: Cell::new(place),
         shut: RefCell::default(),
-        socket,
+        socket: RefCell::new(Rc::new(socket)),
         held: Cell::default(),
     });
     // So the process before had it.
-    if !rustix::net::sockopt::socket_acceptconn(incoming.as_fd())? {
+    if !rustix::net::sockopt::socket_acceptconn(incoming.socket())? {
         incoming
             .shut
             .replace(incoming.shut_of(&worker.generation().plane));
@@ -133,15 +142,12 @@ fn empty(worker: &Rc<Worker>, incoming: &Incoming) {
 }
 
 impl Incoming {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Listening::Tcp(socket) => socket.as_fd(),
-            Listening::Unix(socket) => socket.as_fd(),
-        }
+    fn socket(&self) -> Rc<Listening> {
+        Rc::clone(&self.socket.borrow())
     }
 
     fn is_tcp(&self) -> bool {
-        matches!(self.socket, Listening::Tcp(_))
+        matches!(*self.socket(), Listening::Tcp(_))
     }
 
     fn listener(&self) -> ListenerId {
@@ -162,7 +168,7 @@ impl Incoming {
     /// That it does not listen, for as long as what this gives lives.
     fn shut_of(&self, plane: &Plane) -> Option<Shut> {
         let state = self.state(plane)?;
-        Some(Shut::of(&state, self.as_fd()))
+        Some(Shut::of(&state, self.socket().as_fd()))
     }
 
     fn is_shut(&self) -> bool {
@@ -177,7 +183,7 @@ impl Incoming {
         {
             // The number is one's alone.
             *shut = None;
-            *shut = Some(Shut::of(&state, self.as_fd()));
+            *shut = Some(Shut::of(&state, self.socket().as_fd()));
         }
     }
 
@@ -186,20 +192,33 @@ impl Incoming {
         while self.gate(worker) != Gate::Open {
             tokio::time::sleep(TICK).await;
         }
-        match rustix::net::listen(self.as_fd(), BACKLOG) {
-            Ok(()) => drop(self.shut.take()),
-            Err(error) => {
-                if let Some(shut) = self.shut.borrow().as_ref() {
-                    shut.cannot(&error.into());
-                }
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        if let Err(error) = self.listen_again() {
+            if let Some(shut) = self.shut.borrow().as_ref() {
+                shut.cannot(&error);
             }
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
         }
+    }
+
+    /// It is shut no longer. To tokio a socket that was shut has ended: it is ready whatever it is asked for, and whoever waits for a
+    /// connection would turn for ever. So it gets to know the socket anew, by another number.
+    fn listen_again(&self) -> io::Result<()> {
+        let before = self.socket();
+        let again = before.as_fd().try_clone_to_owned()?;
+        let again = match &*before {
+            Listening::Tcp(_) => Listening::Tcp(TcpListener::from_std(again.into())?),
+            Listening::Unix(_) => Listening::Unix(UnixListener::from_std(again.into())?),
+        };
+        rustix::net::listen(&again, BACKLOG)?;
+        // Its number is free with it.
+        drop(self.shut.take());
+        self.socket.replace(Rc::new(again));
+        Ok(())
     }
 
     /// The next connection in the queue; `None` where it is empty.
     fn accept_now(&self) -> io::Result<Option<(Connected, SocketAddr)>> {
-        let accepted = match &self.socket {
+        let accepted = match &*self.socket() {
             Listening::Tcp(socket) => crate::sys::accept(socket)?
                 .map(std::net::TcpStream::from)
                 .map(|socket| {
@@ -217,7 +236,7 @@ impl Incoming {
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Connected, SocketAddr)>> {
-        match &self.socket {
+        match &**self.socket.borrow() {
             Listening::Tcp(socket) => socket
                 .poll_accept(cx)
                 .map_ok(|(socket, peer)| (Connected::Tcp(socket), peer)),
@@ -262,8 +281,9 @@ pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
             empty(worker, incoming);
             // One that does not listen any more is left alone: what comes in on it later would be shut as well. A socket that
             // cannot be shut goes on.
-            if rustix::net::sockopt::socket_acceptconn(incoming.as_fd()).unwrap_or(true) {
-                let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);
+            let socket = incoming.socket();
+            if rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or(true) {
+                let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Read);
             }
         }
     }
@@ -577,5 +597,41 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of_life(life) <= 384, "{}", size_of_life(life));
+    }
+
+    /// Whoever waits for a connection sleeps, also on a socket that was shut before.
+    #[tokio::test]
+    async fn a_socket_that_listens_again_is_quiet() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let socket = Listening::Tcp(TcpListener::from_std(bound).unwrap());
+        let incoming = Incoming {
+            id: SocketId(0),
+            place: Cell::new(SocketPlace {
+                listener: ListenerId(0),
+                number: 1,
+            }),
+            shut: RefCell::default(),
+            socket: RefCell::new(Rc::new(socket)),
+            held: Cell::default(),
+        };
+        rustix::net::shutdown(incoming.socket(), rustix::net::Shutdown::Read).unwrap();
+        assert!(poll_fn(|cx| incoming.poll_accept(cx)).await.is_err());
+        incoming.listen_again().unwrap();
+        let turns = Cell::new(0);
+        let accepts = poll_fn(|cx| {
+            turns.set(turns.get() + 1);
+            incoming.poll_accept(cx)
+        });
+        let waits = tokio::time::timeout(Duration::from_millis(300), accepts);
+        assert!(waits.await.is_err());
+        assert!(turns.get() < 10, "{} turns", turns.get());
+        // The system has chosen its port, and chose anew.
+        let address = match &*incoming.socket() {
+            Listening::Tcp(socket) => socket.local_addr().unwrap(),
+            Listening::Unix(_) => unreachable!(),
+        };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert!(poll_fn(|cx| incoming.poll_accept(cx)).await.is_ok());
     }
 }

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How long a client may go on sending what nobody reads after our answer, so that the answer is not lost.
 const LINGER: Duration = Duration::from_secs(2);
-/// How many bytes of that are read.
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How many bytes of that are read: more than stand in the buffers of both sides while the client does not know of the answer.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the wait for a request head came to.
 enum Head {

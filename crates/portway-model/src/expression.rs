@@ -242,7 +242,7 @@ pub enum Value<S: Stage> {
     Method,
     /// `http` or `https`: how the client came.
     Scheme,
-    /// `1.0`, `1.1`, `2`, `3`.
+    /// `1.0`, `1.1`, `2.0`, `3.0`.
     HttpVersion,
     /// Host of the request in lower case, without the port.
     Host,
@@ -338,7 +338,7 @@ pub enum Value<S: Stage> {
     ResponseBody,
     /// Number: the response's Content-Length, absent if unknown; from the response phase.
     ResponseBodyLength,
-    /// `1.0`, `1.1`, `2`, `3`: the version of the response; from the response phase.
+    /// `1.0`, `1.1`, `2.0`, `3.0`: the version of the response; from the response phase.
     ResponseVersion,
     /// A response header; several occurrences; from the response phase.
     ResponseHeader(String),

@@ -2469,7 +2469,7 @@ fn words_that_never_come() {
                 "HTTP/1.1",
                 false,
                 &[
-                    "warning P0210 @71: the HTTP version is never `HTTP/1.1` | one of `1.0`, `1.1`, `2`, `3`",
+                    "warning P0210 @71: the HTTP version is never `HTTP/1.1` | one of `1.0`, `1.1`, `2.0`, `3.0`",
                 ],
             ),
         ],

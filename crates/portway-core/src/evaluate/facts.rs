@@ -215,7 +215,7 @@ pub trait Facts {
         None
     }
 
-    /// `1.0`, `1.1`, `2`, `3`.
+    /// `1.0`, `1.1`, `2.0`, `3.0`.
     fn http_version(&self) -> Option<&str> {
         None
     }
@@ -286,7 +286,7 @@ pub trait Facts {
         None
     }
 
-    /// `1.0`, `1.1`, `2`, `3`: the version of the response.
+    /// `1.0`, `1.1`, `2.0`, `3.0`: the version of the response.
     fn response_version(&self) -> Option<&str> {
         None
     }

@@ -110,6 +110,7 @@ pub(crate) async fn run(
     let mut owner = Owner {
         streams: Rc::new(RefCell::new(Streams::new(core, account))),
         incoming: Incoming::new(most, connection.lenient_heads()),
+        given: rest.is_some(),
         input: rest,
         began: Instant::now(),
         sent: 0,
@@ -153,6 +154,8 @@ struct Owner {
     incoming: Incoming,
     /// A frame that is not whole.
     input: Option<Buffer>,
+    /// It was read before this began: it is to be heard first.
+    given: bool,
     began: Instant,
     /// Bytes that were sent.
     sent: u64,
@@ -283,11 +286,8 @@ impl Owner {
             return false;
         }
         let leased = || connection.worker.buffers.lease();
-        let given = self.input.is_some() && self.waits.is_none();
         let mut buffer = self.input.take().unwrap_or_else(leased);
-        if given {
-            // What was read before this began.
-            self.waits = Some(Waits::ForHead);
+        if std::mem::take(&mut self.given) {
             self.hear(connection, &mut buffer);
             self.input = (!buffer.is_empty()).then_some(buffer);
             return true;

@@ -317,8 +317,12 @@ impl Gathered<'_> {
             self.without_section(line, indented, reader);
             return;
         };
+        if !section.read {
+            keywords::unread_line(section.kind, &line, reader);
+            return;
+        }
         let in_global = section.kind == SectionKind::Global;
-        if !section.read || in_global && environment::act(&line, self.file_name, reader) {
+        if in_global && environment::act(&line, self.file_name, reader) {
             return;
         }
         let named = section.name().is_some_and(|name| !name.text.is_empty());
@@ -452,7 +456,11 @@ mod tests {
             &["needs a name"],
         );
         check("global\n \"x\n log\n", &["global [log]"], &["not closed"]);
-        check("cache c\n x\nglobal\n", &["global []"], &["no effect"]);
+        check(
+            "cache c\n x\nglobal\n",
+            &["global []"],
+            &["no effect", "unknown keyword 'x'"],
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ const METHODS: [&str; 9] = [
 /// What [`Value::Scheme`] gives.
 const SCHEMES: [&str; 2] = ["http", "https"];
 /// What [`Value::HttpVersion`] gives.
-const HTTP_VERSIONS: [&str; 4] = ["1.0", "1.1", "2", "3"];
+const HTTP_VERSIONS: [&str; 4] = ["1.0", "1.1", "2.0", "3.0"];
 /// What [`Value::TlsVersion`] gives.
 const TLS_VERSIONS: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
 /// Status codes, RFC 9110 section 15.

@@ -32,6 +32,7 @@ fn a_listener_says_who_may_begin_with_http2() {
     for (word, port) in said.iter().zip(ports) {
         text += &format!(
             "[listener.{word}]\nbind = \"127.0.0.1:{port}\"\nforward = \"app\"\n\
+             timeouts = {{ request_head = \"3s\", keep_alive = \"1h\" }}\n\
              http2 = {{ prior_knowledge = \"{word}\" }}\naccess_log = {{ to = [\"file:{word}.log\"] }}\n"
         );
     }
@@ -58,6 +59,8 @@ fn a_listener_says_who_may_begin_with_http2() {
         (required, "in_pieces", "200 5 end"),
         (optional, "later_preface", "HTTP/1.1 200, HTTP/1.1 505"),
         (refused, "later_preface", "HTTP/1.1 200, HTTP/1.1 505"),
+        (optional, "silent_head", "closed"),
+        (required, "silent_head", "closed"),
         (optional, "pings", "goaway 11"),
         (optional, "malformed", "None 0 reset 1"),
     ] {
@@ -382,7 +385,7 @@ fn targets_of_requests_are_whole_urls_as_in_haproxy() {
             "a.example",
             &["-H", "Cookie: a=1", "-H", "Cookie: b=2; c=3"],
         ),
-        ("/captured?x", "a.example", &["-d", "x"]),
+        ("/captured?x", "a.example", &["-X", "POST"]),
         ("*", "here.example", &["-X", "OPTIONS"]),
         ("*", "a.example:80", &["-X", "OPTIONS"]),
         ("/scheme/a?q=1", "a.example:80", &[]),

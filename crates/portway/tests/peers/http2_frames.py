@@ -130,6 +130,16 @@ def in_pieces(port):
     return peer.answer(1)
 
 
+def silent_head(port):
+    """Half of a head, and nothing behind it."""
+    peer = Peer(port)
+    peer.send(peer.request(1, "/bytes/5", flags=()))
+    # Nothing is answered: it would stand in the middle of the head.
+    while peer.socket.recv(65536):
+        pass
+    return "closed"
+
+
 def later_preface(port):
     """A preface behind a request of HTTP/1.1."""
     peer = Peer(port, preface=False)

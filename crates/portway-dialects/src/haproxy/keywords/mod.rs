@@ -287,6 +287,17 @@ pub(crate) fn section_line(
     say(row.state, &format!("`{}`", row.name), span, reader)
 }
 
+/// Says what HAProxy would not take of a line in a section that has no effect as a whole.
+pub(crate) fn unread_line(kind: SectionKind, line: &Line, reader: &mut Reader<'_>) {
+    if !matches!(section_state(kind), State::NoEffect(_)) {
+        return;
+    }
+    match keyword(section_table(kind), line) {
+        Some((row, span)) => hold_form(row, span, line, reader),
+        None => reader.push(unknown_keyword(kind, line)),
+    }
+}
+
 fn hold_form(row: &Row, span: Span, line: &Line, reader: &mut Reader<'_>) {
     let words = line.from(row.name.split(' ').count());
     forms::keyword(row.name, span, words, reader);

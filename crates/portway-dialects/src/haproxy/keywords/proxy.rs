@@ -181,7 +181,8 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "reqrep" @ "dflb" => Old("http-request replace-header");
     "reqtarpit" @ "dflb" => Old("http-request tarpit");
     "retries" @ "dlb" => Supported;
-    "retry-on" @ "dlb!" => Supported;
+    "retry-on" @ "dlb!" =>
+        Except("requests with a body, but where no connection came about: HAProxy makes those again whose body came with their head");
     "rspadd" @ "dflb" => Old("http-response add-header");
     "rspdel" @ "dflb" => Old("http-response del-header");
     "rspdeny" @ "dflb" => Old("http-response deny");

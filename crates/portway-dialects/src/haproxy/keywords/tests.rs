@@ -303,9 +303,14 @@ fn what_is_said_of_keywords() {
         &["error: section `mailers` is not supported"],
     );
     check(
-        "cache c\n foo\n",
+        "cache c\n foo\n max-age 60\npeers p\n bogus word\n",
         0,
-        &["warning: section `cache` has no effect here"],
+        &[
+            "warning: section `cache` has no effect here",
+            "error: unknown keyword 'foo' in 'cache' section",
+            "warning: section `peers` has no effect here",
+            "error: unknown keyword 'bogus' in 'peers' section",
+        ],
     );
     check(
         "log-forward r\n foo\n",
